@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -102,11 +103,86 @@ func TestMedian(t *testing.T) {
 	if low, high := medianInterval(values); low != 1 || high != 9 {
 		t.Errorf("five values tell nothing: %v–%v", low, high)
 	}
+	if got := withInterval(values); got != "5.000 (95 %: 1.000–9.000, n = 5)" {
+		t.Error(got)
+	}
 	if !math.IsNaN(median(nil)) {
 		t.Error("the median of nothing is a number")
 	}
 	if d := quantile([]time.Duration{1, 2, 3, 4}, 0.99); d != 4 {
 		t.Errorf("quantile %v", d)
+	}
+}
+
+// The true median lies between two order statistics unless too many or too few of the
+// values lie below it, each of which does so as often as a coin falls on its head.
+func TestMedianIntervalIsAsWideAsItSays(t *testing.T) {
+	for n := 8; n <= 400; n++ {
+		values := make([]float64, n)
+		for i := range values {
+			values[i] = float64(i)
+		}
+		low, high := medianInterval(values)
+		coverage, chance := 0.0, math.Exp2(-float64(n)) // that k values lie below
+		for k := range n + 1 {
+			if k > int(low) && k <= int(high) {
+				coverage += chance
+			}
+			chance *= float64(n-k) / float64(k+1)
+		}
+		if coverage < 0.945 { // 95 %, rounded
+			t.Errorf("of %d values, it has the median %.1f %% of the time", n, 100*coverage)
+		}
+	}
+}
+
+func TestRefusalsAreComparedByTheirShape(t *testing.T) {
+	shape := func(head, body string) string { return answer{401, []byte(head), []byte(body)}.shape() }
+	one := shape("Server: Caddy\r\nDate: now\r\n", "12")
+	if other := shape("Date: now\r\nServer: Caddy\r\n", "34"); one != other {
+		t.Errorf("%s and %s differ", one, other)
+	}
+	for _, other := range []string{shape("Server: Caddy\r\nDate: now\r\n", "1"), shape("Server: Caddy\r\nData: now\r\n", "12"), shape("Server: Caddys\r\nDate: now\r\n", "12")} {
+		if one == other {
+			t.Errorf("%s is the same as another", one)
+		}
+	}
+}
+
+func TestVariantsSayWhatTheyAre(t *testing.T) {
+	names := map[string]bool{}
+	for _, v := range variants {
+		if v.name == "" || names[v.name] {
+			t.Errorf("two variants are called %q", v.name)
+		}
+		names[v.name] = true
+		if in := v.in("/home"); strings.Contains(in.options+in.sites+in.gate, "{home}") {
+			t.Errorf("%s: a folder is missing", v.name)
+		}
+	}
+}
+
+func TestHTTP2ClientReadsAnswers(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.Copy(w, r.Body)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	addr := strings.TrimPrefix(server.URL, "https://")
+	for _, dial := range []func(string) (client, error){dialHTTP2, dialTLS} {
+		c, err := dial(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		for range 2 {
+			a, err := c.do(call(addr, "token"))
+			if err != nil || a.status != http.StatusTeapot || string(a.body) != callBody {
+				t.Errorf("%d, %q, %v", a.status, a.body, err)
+			}
+		}
 	}
 }
 

@@ -99,8 +99,8 @@ func (b *bench) measureWarmCalls(ctx context.Context, p *postgres) error {
 	}
 	bolt, pg := allocated[0], allocated[1]
 	b.add(row{
-		"allocations per call, PostgreSQL / bbolt", fmt.Sprintf("%.1f (%.0f B)", pg.count, pg.bytes),
-		fmt.Sprintf("%.1f (%.0f B)", bolt.count, bolt.bytes), "≤ bbolt + 0.2", verdictOf(pg.count <= bolt.count+0.2),
+		"allocations per call, PostgreSQL / bbolt", pg.String(),
+		bolt.String(), "≤ bbolt + 0.2", verdictOf(pg.count <= bolt.count+0.2),
 	})
 	var all cpuPairs
 	err := file.pinnedWith(ctx, b.in(p.newSchema()), func(g, other *gateway, tokens, otherTokens []string) error {
@@ -115,7 +115,7 @@ func (b *bench) measureWarmCalls(ctx context.Context, p *postgres) error {
 	if err != nil {
 		return err
 	}
-	return b.addCPU("CPU per call", "PostgreSQL", "bbolt", all, true)
+	return b.addCPU("CPU per call", "PostgreSQL", "bbolt", all, noDearer)
 }
 
 // measureWrites lets the same people do the same on both, by turns.

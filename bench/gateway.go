@@ -20,18 +20,23 @@ import (
 )
 
 // gateway is a Caddy process that serves the same MCP server plainly, gated
-// with a credential for everybody, gated with each person's own, and gated with what
-// is signed; and a site that refuses everybody.
+// with a credential for everybody, gated with each person's own, gated with what
+// is signed, and gated with access rules; and a site that refuses everybody.
 type gateway struct {
-	start  func(context.Context) *exec.Cmd // makes cmd
-	cmd    *exec.Cmd                       // nil unless it runs
-	admin  string                          // host:port of the admin API
-	plain  string                          // of the site with reverse_proxy
-	gate   string                          // of the site with mcp_oauth
-	own    string                          // of the site where each person connects an account of their own
-	refuse string                          // of the site with respond 401
-	jwt    string                          // of the site whose access tokens are JWTs
-	told   string                          // of the site that tells the MCP server who calls
+	start func(context.Context) *exec.Cmd // makes cmd
+	cmd   *exec.Cmd                       // nil unless it runs
+	admin string                          // host:port of the admin API
+	plain string                          // of the site with reverse_proxy and header_up
+	bare  string                          // of the site with reverse_proxy only
+	gate  string                          // of the site with mcp_oauth
+	// securePlain and secureGate are the same sites with TLS.
+	securePlain, secureGate string
+	own                     string // of the site where each person connects an account of their own
+	refuse                  string // of the site with respond 401
+	jwt                     string // of the site whose access tokens are JWTs
+	told                    string // of the site that tells the MCP server who calls
+	// ruled are those of the sites with access rules, by how many.
+	ruled  map[int]string
 	dir    string
 	output *bytes.Buffer
 	records
@@ -47,7 +52,7 @@ var caddyfile string
 // startGateway starts the Caddy binary in front of the MCP server and waits
 // until it serves. procs bounds its parallelism; 0 leaves it alone.
 func (b *bench) startGateway(ctx context.Context, procs int) (*gateway, error) {
-	addrs, err := freeAddresses(7)
+	addrs, err := freeAddresses(12)
 	if err != nil {
 		return nil, err
 	}
@@ -55,12 +60,20 @@ func (b *bench) startGateway(ctx context.Context, procs int) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], jwt: addrs[5], told: addrs[6], dir: home, output: new(bytes.Buffer), records: inFile(home), people: b.people}
+	g := &gateway{
+		admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], jwt: addrs[5], told: addrs[6],
+		ruled: map[int]string{0: addrs[2], 10: addrs[7], 1000: addrs[8]}, bare: addrs[9], securePlain: addrs[10], secureGate: addrs[11],
+		dir: home, output: new(bytes.Buffer), records: inFile(home), people: b.people,
+	}
 	if b.keep != nil {
 		g.records = *b.keep
 	}
 	config := filepath.Join(home, "Caddyfile")
-	g.config = fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, b.globalOptions(home), b.gateOptions, g.lines, b.identity())
+	if err := writeCertificate(home); err != nil {
+		return nil, err
+	}
+	v := b.variant.in(home)
+	g.config = fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, v.options, v.gate, g.lines, b.identity(), g.ruled[10], g.ruled[1000], rulesLines(10), rulesLines(1000), g.bare, g.securePlain, g.secureGate, v.sites)
 	if err := os.WriteFile(config, []byte(g.config), 0o600); err != nil {
 		return nil, err
 	}
@@ -96,7 +109,7 @@ func (g *gateway) launch(ctx context.Context) error {
 
 func (g *gateway) waitReady() error {
 	deadline := time.Now().Add(2 * time.Minute)
-	for _, addr := range []string{g.plain, g.gate, g.refuse, g.own, g.jwt, g.told} {
+	for _, addr := range []string{g.plain, g.gate, g.refuse, g.own, g.jwt, g.told, g.ruled[10], g.ruled[1000], g.bare, g.securePlain, g.secureGate} {
 		for {
 			nc, err := net.Dial("tcp", addr)
 			if err == nil {

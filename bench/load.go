@@ -15,8 +15,9 @@ type requests func(worker int) func() []byte
 // load is a closed loop of workers against one site of a gateway, each with
 // one connection and one request in flight.
 type load struct {
-	gateway  *gateway
+	pids     []int // the gateway's
 	addr     string
+	dial     func(addr string) (client, error) // nil for HTTP/1.1 without TLS
 	workers  int
 	requests requests
 	want     int // the status that every answer must have
@@ -59,16 +60,18 @@ func runWindow(warm, window time.Duration, loads ...load) ([]sample, error) {
 	samples := make([]sample, len(loads))
 	readCPU := func(add func(*sample, time.Duration)) error {
 		for i, l := range loads {
-			cpu, err := processCPU(l.gateway.pid())
-			if err != nil {
-				return err
+			for _, pid := range l.pids {
+				cpu, err := processCPU(pid)
+				if err != nil {
+					return err
+				}
+				add(&samples[i], cpu)
 			}
-			add(&samples[i], cpu)
 		}
 		return nil
 	}
 	time.Sleep(warm)
-	err := readCPU(func(s *sample, cpu time.Duration) { s.cpu = -cpu })
+	err := readCPU(func(s *sample, cpu time.Duration) { s.cpu -= cpu })
 	start := time.Now()
 	phase.Store(measuring)
 	time.Sleep(window)
@@ -92,6 +95,19 @@ func runWindow(warm, window time.Duration, loads ...load) ([]sample, error) {
 	return samples, nil
 }
 
+// client sends requests, one after the other, as long as it is open.
+type client interface {
+	do(request []byte) (answer, error)
+	close()
+}
+
+func (l load) connect() (client, error) {
+	if l.dial != nil {
+		return l.dial(l.addr)
+	}
+	return dial(l.addr)
+}
+
 // runCount sends n requests and measures nothing.
 func (l load) runCount(n int) error {
 	errs := make([]error, l.workers)
@@ -104,7 +120,7 @@ func (l load) runCount(n int) error {
 }
 
 func (l load) send(worker, n int) error {
-	c, err := dial(l.addr)
+	c, err := l.connect()
 	if err != nil {
 		return err
 	}
@@ -121,7 +137,7 @@ func (l load) send(worker, n int) error {
 // work is one worker until the load is done. It returns the latencies of the
 // requests that began within the window.
 func (l load) work(worker int, phase *atomic.Int32) ([]time.Duration, error) {
-	c, err := dial(l.addr)
+	c, err := l.connect()
 	if err != nil {
 		return nil, err
 	}

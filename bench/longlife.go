@@ -269,14 +269,15 @@ func (b *bench) reportLongLife(name string, few, filled, swept aged, s sweeping)
 			fmt.Sprint("≥ ", b.long.Expired), verdictOf(s.removed >= b.long.Expired/10*10),
 		},
 		row{
-			"  a write meanwhile, p50/p99/worst ms (alone)", fmt.Sprintf("%s (%s)", threeOf(s.beside), threeOf(s.alone)), "",
+			"  a write meanwhile, p50/p99/p99.9/worst ms (alone)", fmt.Sprintf("%s (%s)", fourOf(s.beside), fourOf(s.alone)), "",
 			"worst ≤ alone + 50", verdictOf(last(s.beside) <= last(s.alone)+50*time.Millisecond),
 		},
 	)
 }
 
-func threeOf(sorted []time.Duration) string {
-	return fmt.Sprintf("%.1f/%.1f/%.1f", milliseconds(quantile(sorted, 0.5)), milliseconds(quantile(sorted, 0.99)), milliseconds(last(sorted)))
+func fourOf(sorted []time.Duration) string {
+	return fmt.Sprintf("%.1f/%.1f/%.1f/%.1f", milliseconds(quantile(sorted, 0.5)), milliseconds(quantile(sorted, 0.99)),
+		milliseconds(quantile(sorted, 0.999)), milliseconds(last(sorted)))
 }
 
 func last(sorted []time.Duration) time.Duration {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/bench/fill"
+	"github.com/mcpoauth/caddy-mcp-oauth/bench/peers"
 )
 
 // plan is how much of everything is done.
@@ -53,15 +54,16 @@ type bench struct {
 	upstream string // host:port of the MCP server
 	// upstreamPID is its process.
 	upstreamPID int
-	// options are more lines in the global block of gateways, and in that of the gate,
-	// see observations.
-	options, gateOptions string
+	// variant is what is different in gateways from those of most measurements.
+	variant variant
 	// keep is where gateways keep their records; nil for a file of their own.
 	keep *records
 	// people is how many sign in with a key of their own; 0 for anybody without.
 	people int
 	// stores are those that mixed and longlife are about; empty for both.
 	stores string
+	// programs are those that are compared with the gate.
+	programs peers.Programs
 	// strict makes a target that is missed an error.
 	strict bool
 }
@@ -71,7 +73,7 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == "upstream" {
 		log.Fatal(serveUpstream())
 	}
-	quick := flag.Bool("quick", false, "short samples: a minute or two, and as much less reliable")
+	quick := flag.Bool("quick", false, "short samples: a few minutes, and as much less reliable")
 	only := flag.String("only", "", "comma-separated parts to run: "+strings.Join(partNames(), ", "))
 	caddy := flag.String("caddy", "", "binary to measure (default: builds ./cmd/caddy)")
 	dir := flag.String("dir", "", "folder whose disk the databases are written to (default: the system's temporary folder)")
@@ -81,6 +83,7 @@ func main() {
 	flag.DurationVar(&mixed.time, "time", 0, "how long everything goes on, a tenth more before it counts (default: 27m, quick 20s)")
 	flag.IntVar(&mixed.reloads, "reloads", 0, "how often the configuration is loaded meanwhile (default: 26, quick 2)")
 	grants := flag.Int("grants", 0, "grants that longlife fills in, with a tenth as many clients and ten times as many expired records (default: 1,000,000, quick 20,000)")
+	programs := flag.String("peers", "", "name=path of programs to compare with, comma-separated: "+strings.Join(peers.Names, ", "))
 	plot := flag.String("plot", "bench.svg", "where to write the plot")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -92,6 +95,10 @@ func main() {
 	b.mixed = b.mixed.with(mixed)
 	if *grants > 0 {
 		b.long = fill.Size{Grants: *grants, Clients: *grants / 10, Expired: *grants * 10}
+	}
+	var err error
+	if b.programs, err = peers.Parse(*programs); err != nil {
+		log.Fatalf("-peers: %v", err)
 	}
 	if err := b.run(ctx, *only, *dir, *plot); err != nil {
 		log.Fatal(err)
@@ -131,8 +138,8 @@ func (b *bench) run(ctx context.Context, only, dir, plot string) (err error) {
 	if err := os.WriteFile(plot, b.svg(), 0o644); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(b.out, "\n%s, %s, %d CPUs. Plot: %s. Targets missed: %d.\n",
-		runtime.GOOS+"/"+runtime.GOARCH, runtime.Version(), runtime.NumCPU(), plot, b.missed())
+	_, _ = fmt.Fprintf(b.out, "\n%s, %s, %s, %d CPUs. Plot: %s. Targets missed: %d.\n",
+		time.Now().Format(time.DateOnly), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version(), runtime.NumCPU(), plot, b.missed())
 	if b.strict && b.missed() > 0 {
 		return fmt.Errorf("%d targets were missed", b.missed())
 	}
@@ -149,14 +156,17 @@ var parts = []struct {
 	{"cpu", measureCPU, false},
 	{"own", measureOwnAccounts, false},
 	{"signed", measureSigned, false},
-	{"observed", measureObserved, false},
+	{"variants", measureVariants, false},
+	{"rules", measureRules, false},
 	{"throughput", measureThroughput, false},
 	{"refused", measureRefused, false},
+	{"peers", measurePeers, false},
 	{"streams", measureStreams, false},
 	{"handler", measureHandler, false},
 	{"oauth", measureAuthorizationServer, false},
 	{"stores", measureStores, true},
 	{"longlife", measureLongLife, true},
+	{"cold", measureColdStart, true},
 	{"mixed", measureMixed, true},
 }
 

@@ -168,7 +168,7 @@ func (g *gateway) repeat(workers int, d time.Duration, job func(*person) (func()
 			return repetition{}, err
 		}
 		defer p.close()
-		p.grants = max(2, 96/workers)
+		p.grants = max(8, 512/workers)
 		if jobs[i], err = job(p); err != nil {
 			return repetition{}, err
 		}

@@ -12,7 +12,7 @@ const connectForm = endpoints + "upstream/authorize"
 // ownLoad sends the calls of gateLoad to the site where each caller has an
 // account of their own.
 func (g *gateway) ownLoad(workers int, tokens []string) load {
-	return load{gateway: g, addr: g.own, workers: workers, requests: callsWith(g.own, tokens), want: 200}
+	return load{pids: []int{g.pid()}, addr: g.own, workers: workers, requests: callsWith(g.own, tokens), want: 200}
 }
 
 // measureOwnAccounts compares calls that carry the caller's own upstream token
@@ -22,30 +22,14 @@ func measureOwnAccounts(ctx context.Context, b *bench) error {
 	if err := b.withGateway(ctx, 0, b.measureOwnAllocations); err != nil {
 		return err
 	}
-	var all cpuPairs
-	err := b.pinned(ctx, func(p, q *gateway, pTokens, qTokens []string) error {
-		pOwn, err := p.signInMany(p.own, knownTokens)
-		if err != nil {
-			return err
-		}
-		qOwn, err := q.signInMany(q.own, knownTokens)
-		if err != nil {
-			return err
-		}
-		for i := range b.pairs {
-			if i > 0 {
-				p, q, pTokens, qTokens, pOwn, qOwn = q, p, qTokens, pTokens, qOwn, pOwn
-			}
-			if err := b.measurePair(&all, p, q, p.ownLoad(16, pOwn), pTokens, qTokens); err != nil {
-				return err
-			}
-		}
-		return nil
+	all, err := b.compare(ctx, b.pairs, func(g *gateway, tokens []string) (gate, plain load, err error) {
+		own, err := g.signInMany(g.own, knownTokens)
+		return g.ownLoad(16, own), g.plainLoad(16, tokens), err
 	})
 	if err != nil {
 		return err
 	}
-	return b.addCPU("CPU per call, per_user_oauth", "own account", "plain", all, true)
+	return b.addCPU("CPU per call, per_user_oauth", "own account", "plain", all, noDearer)
 }
 
 // measureOwnAllocations counts what such a call allocates, and that it writes
@@ -73,8 +57,8 @@ func (b *bench) measureOwnAllocations(g *gateway, tokens []string) error {
 	}
 	b.add(
 		row{
-			"allocations per call, per_user_oauth", fmt.Sprintf("%.1f (%.0f B)", gate.count, gate.bytes),
-			fmt.Sprintf("%.1f (%.0f B)", plain.count, plain.bytes), "≤ plain", verdictOf(gate.count <= plain.count),
+			"allocations per call, per_user_oauth", gate.String(),
+			plain.String(), "≤ plain", verdictOf(gate.count <= plain.count),
 		},
 		row{"  writes to disk", fmt.Sprint(after - before), "", "0", verdictOf(after == before)},
 	)

@@ -16,19 +16,28 @@ var callBody = func() string {
 }()
 
 // call returns a tools/call with the token.
-func call(host, token string) []byte {
+func call(host, token string) []byte { return post(host, token, callBody) }
+
+// post returns a request with the token. headers are more lines.
+func post(host, token, body string, headers ...string) []byte {
 	return fmt.Appendf(nil, "POST /mcp HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\n"+
 		"Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"+
-		"MCP-Protocol-Version: 2025-11-25\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
-		host, token, len(callBody), callBody)
+		"MCP-Protocol-Version: 2025-11-25\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n%s\r\n%s",
+		host, token, len(body), strings.Join(headers, ""), body)
 }
 
 // callsWith returns calls whose tokens take turns; workers start apart.
-func callsWith(host string, tokens []string) requests {
+func callsWith(host string, tokens []string) requests { return callsWithBody(host, tokens, callBody) }
+
+func callsWithBody(host string, tokens []string, body string) requests {
 	all := make([][]byte, len(tokens))
 	for i, token := range tokens {
-		all[i] = call(host, token)
+		all[i] = post(host, token, body)
 	}
+	return takingTurns(all)
+}
+
+func takingTurns(all [][]byte) requests {
 	return func(worker int) func() []byte {
 		i := worker * 7
 		return func() []byte {
@@ -40,11 +49,11 @@ func callsWith(host string, tokens []string) requests {
 
 // plainLoad and gateLoad send the same calls to either site.
 func (g *gateway) plainLoad(workers int, tokens []string) load {
-	return load{gateway: g, addr: g.plain, workers: workers, requests: callsWith(g.plain, tokens), want: 200}
+	return load{pids: []int{g.pid()}, addr: g.plain, workers: workers, requests: callsWith(g.plain, tokens), want: 200}
 }
 
 func (g *gateway) gateLoad(workers int, tokens []string) load {
-	return load{gateway: g, addr: g.gate, workers: workers, requests: callsWith(g.gate, tokens), want: 200}
+	return load{pids: []int{g.pid()}, addr: g.gate, workers: workers, requests: callsWith(g.gate, tokens), want: 200}
 }
 
 // withGateway runs f with a fresh gateway and tokens that its gate accepts.
@@ -75,8 +84,8 @@ func measureAllocations(ctx context.Context, b *bench) error {
 			return err
 		}
 		b.add(row{
-			"allocations per call", fmt.Sprintf("%.1f (%.0f B)", gate.count, gate.bytes),
-			fmt.Sprintf("%.1f (%.0f B)", plain.count, plain.bytes), "≤ plain", verdictOf(gate.count <= plain.count),
+			"allocations per call", gate.String(),
+			plain.String(), "≤ plain", verdictOf(gate.count <= plain.count),
 		})
 		b.chart(chart{title: "Allocations per proxied call", unit: "", bars: []bar{
 			{"plain Caddy", plain.count}, {"gate", gate.count},
@@ -86,6 +95,8 @@ func measureAllocations(ctx context.Context, b *bench) error {
 }
 
 type allocations struct{ count, bytes float64 }
+
+func (a allocations) String() string { return fmt.Sprintf("%.1f (%.0f B)", a.count, a.bytes) }
 
 func allocationsPer(g *gateway, l load, n int) (allocations, error) {
 	if err := l.runCount(n / 10); err != nil { // connections and pools
@@ -108,3 +119,52 @@ func allocationsPer(g *gateway, l load, n int) (allocations, error) {
 		float64(after.TotalAlloc-before.TotalAlloc) / sent,
 	}, nil
 }
+
+// measureThroughput alternates plain and gated load on one process that may
+// use the whole machine.
+func measureThroughput(ctx context.Context, b *bench) error {
+	return b.withGateway(ctx, 0, func(g *gateway, tokens []string) error {
+		for _, workers := range []int{1, 16, 64} {
+			b.progress("throughput and latency, %d connections", workers)
+			var plain, gate series
+			for range b.rounds {
+				for _, side := range []struct {
+					load  load
+					serie *series
+				}{{g.plainLoad(workers, tokens), &plain}, {g.gateLoad(workers, tokens), &gate}} {
+					s, err := runWindow(b.window/5, b.window, side.load)
+					if err != nil {
+						return err
+					}
+					side.serie.add(s[0])
+				}
+			}
+			ratios := make([]float64, len(gate.rates))
+			for i := range ratios {
+				ratios[i] = gate.rates[i] / plain.rates[i]
+			}
+			b.add(row{
+				fmt.Sprintf("calls/s at %d, p50/p99 ms", workers), gate.String(), plain.String(),
+				fmt.Sprintf("ratio %.3f", median(ratios)), noGoal,
+			})
+			b.chart(chart{title: fmt.Sprintf("Calls per second, %d connections", workers), bars: []bar{
+				{"plain Caddy", median(plain.rates)}, {"gate", median(gate.rates)},
+			}})
+		}
+		return nil
+	})
+}
+
+// series is the same measurement several times.
+type series struct{ rates, p50, p99 []float64 }
+
+func (s *series) add(x sample) {
+	s.rates = append(s.rates, x.rate())
+	s.p50 = append(s.p50, milliseconds(quantile(x.latency, 0.5)))
+	s.p99 = append(s.p99, milliseconds(quantile(x.latency, 0.99)))
+}
+
+func (s *series) String() string { return fmt.Sprintf("%.0f, %s", median(s.rates), s.latency()) }
+
+// latency renders medians of p50 and p99.
+func (s *series) latency() string { return fmt.Sprintf("%.2f/%.2f", median(s.p50), median(s.p99)) }

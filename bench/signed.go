@@ -16,7 +16,7 @@ var signedSites = []struct {
 
 // signedCalls sends the calls of gateLoad to another site.
 func (g *gateway) signedCalls(addr string, workers int, tokens []string) load {
-	return load{gateway: g, addr: addr, workers: workers, requests: callsWith(addr, tokens), want: 200}
+	return load{pids: []int{g.pid()}, addr: addr, workers: workers, requests: callsWith(addr, tokens), want: 200}
 }
 
 // measureSigned compares calls with a JWT as access token, and those of which the
@@ -29,32 +29,14 @@ func measureSigned(ctx context.Context, b *bench) error {
 		}); err != nil {
 			return err
 		}
-		var all cpuPairs
-		err := b.pinned(ctx, func(p, q *gateway, pOpaque, qOpaque []string) error {
-			pSigned, err := p.signInMany(site.addr(p), knownTokens)
-			if err != nil {
-				return err
-			}
-			qSigned, err := q.signInMany(site.addr(q), knownTokens)
-			if err != nil {
-				return err
-			}
-			for i := range b.pairs {
-				if i > 0 {
-					p, q, pOpaque, qOpaque, pSigned, qSigned = q, p, qOpaque, pOpaque, qSigned, pSigned
-				}
-				signed := p.signedCalls(site.addr(p), 16, pSigned)
-				gated := q.gateLoad(16, qOpaque)
-				if err := b.measureLoads(&all, signed, p.gateLoad(16, pOpaque), gated, gated); err != nil {
-					return err
-				}
-			}
-			return nil
+		all, err := b.compare(ctx, b.pairs, func(g *gateway, opaque []string) (signed, gated load, err error) {
+			tokens, err := g.signInMany(site.addr(g), knownTokens)
+			return g.signedCalls(site.addr(g), 16, tokens), g.gateLoad(16, opaque), err
 		})
 		if err != nil {
 			return err
 		}
-		if err := b.addCPU("CPU per call", site.name, "gate", all, true); err != nil {
+		if err := b.addCPU("CPU per call", site.name, "gate", all, noDearer); err != nil {
 			return err
 		}
 	}
@@ -86,8 +68,8 @@ func (b *bench) measureSignedAllocations(g *gateway, name, addr string, opaque [
 	}
 	b.add(
 		row{
-			"allocations per call, " + name + " / gate", fmt.Sprintf("%.1f (%.0f B)", signed.count, signed.bytes),
-			fmt.Sprintf("%.1f (%.0f B)", gate.count, gate.bytes), "≤ gate + 1", verdictOf(signed.count <= gate.count+1),
+			"allocations per call, " + name + " / gate", signed.String(),
+			gate.String(), "≤ gate + 1", verdictOf(signed.count <= gate.count+1),
 		},
 		row{"  writes to disk", fmt.Sprint(after - before), "", "≤ 1", verdictOf(after-before <= 1)},
 	)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -17,23 +18,40 @@ import (
 // forgot to inject.
 const upstreamCredential = "Bearer upstream-credential-of-the-benchmark"
 
+// upstreamSession is the session that the MCP server opens for whoever asks; it
+// knows no other.
+const upstreamSession = "1868a90c-5f3b-4a4e-9d2c-7b1f0e6d8a35"
+
+// openBody opens a session, largeBody asks for an answer of 1 MB.
+const (
+	openBody  = `{"jsonrpc":"2.0","method":"initialize","id":1,"params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}`
+	largeBody = `{"jsonrpc":"2.0","method":"tools/call","id":"1 MB","params":{"name":"search"}}`
+)
+
 // serveUpstream is the MCP server of the benchmark: a POST is answered with
-// 1,024 bytes of JSON, a GET with a stream whose first event comes at once and
-// whose second never does. It ends with its standard input, hence with its
-// parent.
+// 1,024 bytes of JSON, with a list of tools or with 1 MB, a GET with a stream whose
+// first event comes at once and whose second never does. It ends with its standard
+// input, hence with its parent.
 func serveUpstream() error {
 	without := net.ListenConfig{KeepAlive: -1} // as in dial
 	l, err := without.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	answer := jsonOfSize(1024)
+	answer, others := jsonOfSize(1024), map[string][]byte{largeBody[:len(listBody)]: jsonOfSize(1 << 20)}
+	for _, tools := range listSizes {
+		others[fmt.Sprintf(listBody, tools)[:len(listBody)]] = listOf(tools)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/authorize", agree)
 	mux.HandleFunc("/token", issue)
 	mux.HandleFunc("/mcp", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != upstreamCredential {
 			http.Error(w, "no credential", http.StatusUnauthorized)
+			return
+		}
+		if session := r.Header.Get("Mcp-Session-Id"); session != "" && session != upstreamSession {
+			http.Error(w, "no such session", http.StatusNotFound)
 			return
 		}
 		if r.Method == http.MethodGet {
@@ -43,8 +61,18 @@ func serveUpstream() error {
 			<-r.Context().Done()
 			return
 		}
+		var head [len(listBody)]byte
+		_, _ = io.ReadFull(r.Body, head[:])
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
+		if string(head[:]) == openBody[:len(head)] {
+			w.Header().Set("Mcp-Session-Id", upstreamSession)
+		}
+		if other, asked := others[string(head[:])]; asked {
+			w.Header().Set("Content-Length", strconv.Itoa(len(other)))
+			_, _ = w.Write(other)
+			return
+		}
 		_, _ = w.Write(answer)
 	})
 	go func() {

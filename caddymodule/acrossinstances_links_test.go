@@ -58,7 +58,6 @@ func TestLinksAcrossInstances_E17(t *testing.T) {
 		if err := json.Unmarshal([]byte(answer), &asked); err != nil || asked.Result.RequestState == "" {
 			t.Fatalf("answer %s, %v", answer, err)
 		}
-		time.Sleep(atOnce / 4) // a client does not answer faster than instances hear of each other
 
 		// Whatever else it sends meanwhile can wait, and ends no grant.
 		for _, at := range []*instance{c.peer, third} {
@@ -114,6 +113,49 @@ func TestLinksAcrossInstances_E17(t *testing.T) {
 			return res
 		})
 	})
+}
+
+// Where no notification arrives, the other instance knows at once all the same that a
+// client was given a link, and then that the link was used.
+func TestOpenLinkWithoutNotifications_E17(t *testing.T) {
+	notion := newService(t)
+	_, port, _ := strings.Cut(freeAddr(t), ":")
+	c := newCluster(t, pgtest.For(t, pgtest.Options{}), people("alice")+notion.server("optional"),
+		`listen_dsn "host=127.0.0.1 port=`+port+` user=postgres dbname=postgres"`)
+	alice := c.person("alice")
+	list := func(at *instance, app *client) *http.Response {
+		return c.sendsAt(at, app, `{"jsonrpc":"2.0","id":8,"method":"tools/list"}`, "Mcp-Protocol-Version", "2025-06-18")
+	}
+	app := alice.signIn()
+	alice.connect("notion")
+	id := c.sendsAt(c.instance, app, opensURLs).Header.Get("Mcp-Session-Id")
+	alice.disconnect("notion")
+	answer := status(t, app.send(toolCall, "Mcp-Session-Id", id, "Mcp-Protocol-Version", "2025-11-25"), http.StatusOK)
+	for range 2 {
+		res := list(c.peer, app)
+		if got := status(t, res, http.StatusForbidden); res.Header.Get("WWW-Authenticate") != "" || !connectLink.MatchString(got) {
+			t.Errorf("while the link is open: %v %s", res.Header, got)
+		}
+	}
+	app.refreshTokens()
+
+	alice.follow(answer)
+	oauthtest.Eventually(t, "the call does not go on", func() bool {
+		return strings.Contains(status(t, app.send(toolCall, "Mcp-Protocol-Version", "2025-11-25"), http.StatusOK), `"account":"alice"`)
+	})
+	alice.disconnect("notion")
+	oauthtest.Eventually(t, "the link stays open for the other instance", func() bool {
+		switch res := list(c.peer, app); res.StatusCode {
+		case http.StatusForbidden:
+			return false
+		case http.StatusUnauthorized:
+			return true
+		default:
+			t.Fatalf("status %d, want 401", res.StatusCode)
+			return false
+		}
+	})
+	app.wantNoRefresh()
 }
 
 // A client is asked for more scopes at one instance, its person agrees at another, and

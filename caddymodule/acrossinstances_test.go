@@ -83,7 +83,7 @@ func (c *cluster) join(storage string) *instance {
 		_ = stdin.Close()
 		_ = process.Wait()
 	})
-	eventually(t, func() bool {
+	oauthtest.Eventually(t, "the other instance does not serve", func() bool {
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", peer.url+"/oauth/account", nil)
 		req.Host = g.addr
 		res, err := once.RoundTrip(req)
@@ -152,7 +152,7 @@ func (c *cluster) listening(others ...*instance) {
 
 func (c *cluster) heardAt(peer *instance) {
 	c.t.Helper()
-	eventually(c.t, func() bool {
+	oauthtest.Eventually(c.t, "changes of this instance do not arrive at the other at once", func() bool {
 		token := accessToken(c.t, c.signIn("probe", c.url+c.path))
 		status(c.t, c.at(peer, "POST", c.path, initialize, token), 200)
 		c.revoke(token)
@@ -222,6 +222,29 @@ func TestEndsAtOtherInstances_E17_E18(t *testing.T) {
 		c.within(atOnce, 401, token)
 		endsSoon(t, stream.Body)
 	})
+	t.Run("what a person lets a client use", func(t *testing.T) {
+		token := accessToken(t, c.signIn("client", c.url+"/mcp"))
+		const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete"}}`
+		calls := func() string { return status(t, c.atPeer("POST", call, token), 200) }
+		if got := calls(); strings.Contains(got, "Unknown tool") {
+			t.Fatalf("got %s", got)
+		}
+		stream := c.atPeer("GET", "", token, "Accept", "text/event-stream")
+		if got, err := readEvent(stream.Body); got != "open" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		c.choose(storage.Choice{Resource: c.url + "/mcp", Others: storage.ReadOnlyOthers})
+		began := time.Now()
+		for !strings.Contains(calls(), "Unknown tool: delete") {
+			if time.Since(began) > atOnce {
+				t.Fatalf("after %v the other instance lets it through", time.Since(began))
+			}
+		}
+		endsSoon(t, stream.Body)
+		if _, err := c.state().store.RevokeGrant(t.Context(), c.onlyGrant().ID, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("virtual key", func(t *testing.T) {
 		made := adminKey(t, c.admin, "POST", "/mcp_oauth/keys", `{"name":"carol"}`, 201)
 		c.within(atOnce, 200, made.Key)
@@ -261,7 +284,7 @@ func TestEndsWithoutNotifications_E17(t *testing.T) {
 	c.within(storage.WatchInterval+3*time.Second, 401, token)
 	made := adminKey(t, c.admin, "POST", "/mcp_oauth/keys", `{"name":"carol"}`, 201)
 	c.within(storage.WatchInterval+3*time.Second, 200, made.Key)
-	eventually(t, func() bool { return c.peer.logged("arrive late") == 1 })
+	oauthtest.Eventually(t, "the log does not say that changes arrive late", func() bool { return c.peer.logged("arrive late") == 1 })
 	if log := c.log(); strings.Contains(log, "arrive late") {
 		t.Error("the instance that is notified says that it is not")
 	}

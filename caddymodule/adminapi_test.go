@@ -94,7 +94,7 @@ func TestAdminConnections(t *testing.T) {
 	if got := admin(t, addr, "GET", "/mcp_oauth/connections/"+ids["virtual_key:bob"]+"/status", 200); !strings.Contains(got, `"status":"needs_reauth"`) {
 		t.Errorf("status %s", got)
 	}
-	admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 404) // nobody's to share
+	admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 409) // nobody's to share
 	admin(t, addr, "GET", "/mcp_oauth/connections/x/y", 404)
 	admin(t, addr, "PUT", "/mcp_oauth/connections", 405)
 	status(t, g.call("GET", "/mcp_oauth/connections", ""), 200) // the next handler's: nothing of this is on the site

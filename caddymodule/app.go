@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/pins"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
@@ -19,6 +22,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/health"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
@@ -68,12 +72,13 @@ type App struct {
 	ending   sync.Mutex               // held while what was withdrawn is being ended
 	ended    bool                     // it has ended
 	conns    upstream.Conns
-	opening  sync.Mutex // held while the store is opened
 	retrying context.CancelFunc
 	mu       sync.Mutex
-	state    *processState // nil until opened
-	failure  error         // why it is not, while that is tried again and again
-	unfit    error         // what the check found, too late for a refusal
+	opening  *opening                       // the attempt that is under way, or nil
+	shared   *process.Shared[*processState] // nil until opened
+	state    *processState                  // of it
+	failure  error                          // why it is not, while that is tried again and again
+	unfit    error                          // what the check found, too late for a refusal
 	keyring  *seal.Keyring
 	rotation *rotation.Rotation // of the keyring
 	released bool
@@ -144,17 +149,16 @@ func (a *App) servesOthers() bool {
 // provisioned App, started or not.
 func (a *App) Cleanup() error {
 	a.mu.Lock()
-	held := a.state != nil
-	a.state, a.released = nil, true
+	shared := a.shared
+	a.shared, a.state, a.released = nil, nil, true
 	if a.retrying != nil {
 		a.retrying()
 	}
 	a.mu.Unlock() // before Destruct, which waits for who may be asking for a gate
-	if !held {
+	if shared == nil {
 		return nil
 	}
-	_, err := processStates.Delete(a.poolKey())
-	return err
+	return shared.Leave()
 }
 
 // worksOn reports whether the configuration uses this state.
@@ -188,6 +192,7 @@ func activeOperator(open bool) *adminapi.Operator {
 		return nil
 	}
 	operator := &adminapi.Operator{Events: app.events, StoreName: app.storeName(), Failure: app.cause(), KeyLost: app.keyLost}
+	offers, pinned := catalog.New(), pins.New()
 	if open {
 		var state *processState
 		if state, operator.Keyring, operator.Failure = app.open(); operator.Failure != nil {
@@ -195,9 +200,50 @@ func activeOperator(open bool) *adminapi.Operator {
 		}
 		operator.Store, operator.Tokens, operator.Rotation = state.store, state.tokens, rotationOf(app)
 		operator.Traces, operator.Instances = state.Traces, state.instances
+		offers, pinned = state.catalog, state.pins
 	}
 	for _, s := range app.sites.all() {
-		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Events: s.events, Accounts: s.broker, Keys: s.keys, Archive: s.archive})
+		issuer := s.as.Config().Issuer
+		operator.Sites = append(operator.Sites, &adminapi.Site{
+			Issuer: issuer, Server: s.as, Events: s.events, Accounts: s.broker, Keys: s.keys, Archive: s.archive, Kept: s.kept,
+			Offers: func(server string) *catalog.Server { return offers.Of(issuer, server) },
+			Pinned: func(server string) *pins.Tools { return pinned.Of(issuer, server) },
+		})
 	}
 	return operator
+}
+
+// Why sign-ins and calls cannot be answered.
+var (
+	errNoSite   = errors.New("no site with mcp_oauth is configured")
+	errStopping = errors.New("Caddy is stopping")
+	errNotOpen  = errors.New("the store is being opened")
+)
+
+// readiness returns why sign-ins and calls cannot be answered now, or nil.
+func readiness() error {
+	app := activeApp()
+	if app == nil {
+		return errNoSite
+	}
+	if caddy.Exiting() {
+		return errStopping
+	}
+	app.mu.Lock()
+	state, failure, unfit := app.state, app.failure, app.unfit
+	app.mu.Unlock()
+	switch {
+	case failure != nil:
+		return failure
+	case state == nil:
+		return errNotOpen
+	case unfit != nil:
+		return unfit
+	}
+	for _, failure := range []*error{state.away.Load(), state.unwell.Load()} {
+		if failure != nil {
+			return *failure
+		}
+	}
+	return state.instances.Problem()
 }

@@ -146,6 +146,29 @@ func TestAuditLog(t *testing.T) {
 	}
 }
 
+// The line of a call whose server answers before it has read the body is written while
+// the rest of it may still be sent.
+func TestAuditOfCallsAnsweredEarly(t *testing.T) {
+	up := oauthtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) }))
+	lines := people("alice") + "server tools /tools " + up.URL + "\naudit on\n"
+	g := newGateway(t, lines)
+	path := filepath.Join(g.dir, "audit.log")
+	g.load(withAudit(g.caddyfile(lines), "mcp_oauth_chain "+path))
+	body := "[" + strings.Repeat(`{"method":"tools/call","params":{"name":"x"}},`, 50_000) + "{}]"
+	const calls = 10
+	for range calls { // the race detector judges
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/tools", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Authorization": {"Bearer " + keyOf("alice")}, "Content-Type": {"application/json"}}
+		if res, err := http.DefaultClient.Do(r); err == nil { // else it was still sent when the connection was closed
+			_ = res.Body.Close()
+		}
+	}
+	oauthtest.Eventually(t, "a line is missing", func() bool { return len(auditLines(t, path, "call.finished")) == calls })
+}
+
 // answerer is an MCP server that answers as the name of the tool says.
 func answerer() http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

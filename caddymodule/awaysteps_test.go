@@ -201,7 +201,7 @@ func TestStepsWhileAway_E16(t *testing.T) {
 			if err := server.Continue(); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, func() bool { return readiness() == nil })
+			oauthtest.Eventually(t, "it does not become ready again", func() bool { return readiness() == nil })
 			answer := step.request(v)
 			if step.once != "" && answer.Status == http.StatusBadRequest {
 				answer.MustShow(t, step.once)

@@ -8,8 +8,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/propagation"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 const (
@@ -50,11 +52,38 @@ func (p *processState) saveTraces(ctx context.Context, sites []*site, some int, 
 	}
 }
 
+// syncOffers makes what is known of the servers that serve now, and what is stored of
+// them, the same.
+func (p *processState) syncOffers(ctx context.Context) {
+	active := p.active()
+	if active == nil || !active.worksOn(p) {
+		return
+	}
+	var failed []error
+	for _, h := range active.sites.handlers {
+		if active.sites.first(h) != h { // a copy
+			continue
+		}
+		h.warnOfUnmatched(func(server string) *catalog.Server { return p.catalog.Of(h.cfg.Issuer, server) })
+	}
+	for _, s := range active.sites.all() {
+		for _, offers := range s.offers {
+			failed = append(failed, offers.Sync(ctx, s.kept))
+		}
+		for _, pinned := range s.pinned {
+			failed = append(failed, pinned.Sync(ctx, s.kept))
+		}
+	}
+	if err := errors.Join(failed...); ctx.Err() == nil && p.reportedOffers.due(err, time.Now()) {
+		p.storeFailed("keeping what MCP servers offer", err)
+	}
+}
+
 // follow applies what other processes on the store change.
 func (p *processState) follow(ctx context.Context, shared storage.Watcher) {
 	changes := &propagation.Process{
 		Store: shared, Tokens: p.tokens, Connections: p.connections, StepUps: p.StepUps, Streams: p.Streams, Elicitations: p.Elicitations,
-		RefreshKeys: p.refreshKeys, ForgetSigningKeys: p.forgetSigningKeys, Serving: p.serving,
+		RefreshKeys: p.refreshKeys, ForgetValue: p.forgetValue, Serving: p.serving,
 		Failed: func(err error) {
 			if p.reportedChanges.due(err, time.Now()) {
 				p.storeFailed("looking for what other instances changed", err)
@@ -65,6 +94,22 @@ func (p *processState) follow(ctx context.Context, shared storage.Watcher) {
 	changes.Begin()
 	p.done.Go(func() { every(ctx, followInterval, changes.Follow) })
 	p.done.Go(func() { every(ctx, followInterval, changes.Talk) })
+}
+
+// forgetValue has a site value read anew that is remembered, or all of them.
+func (p *processState) forgetValue(issuer, name string) {
+	if server, ok := sealed.CatalogOf(name); ok || name == "" {
+		p.catalog.Changed(issuer, server)
+	}
+	if server, ok := sealed.PinsOf(name); ok || name == "" {
+		p.pins.Changed(issuer, server)
+	}
+	if server, person, ok := sealed.ApprovalsOf(name); ok || name == "" {
+		p.pins.PersonChanged(issuer, server, person)
+	}
+	if name == sealed.SigningKeysName || name == "" {
+		p.forgetSigningKeys(issuer)
+	}
 }
 
 // forgetSigningKeys has the signing keys of an issuer read anew, or of all issuers.

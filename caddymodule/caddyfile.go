@@ -57,6 +57,17 @@ func init() {
 //	        userinfo on|off
 //	        recheck <duration>
 //	    }
+//	    identity workload <name> <issuer> {  # repeatable
+//	        audience <text>
+//	        jwks_uri <url>
+//	        jwks <json|placeholder>
+//	        ca <placeholder>
+//	        allow <rule>...
+//	        name_claim <claim>
+//	        max_age <duration>
+//	        servers <server id>...
+//	        lifetime <duration>
+//	    }
 //	    virtual_key <name> <sha256:hash|placeholder> [<server id>...]  # repeatable
 //	    client <id> {  # repeatable
 //	        name <text>
@@ -65,6 +76,9 @@ func init() {
 //	        jwks_uri <url>
 //	        jwks <json>
 //	        introspect
+//	        client_credentials
+//	        servers <server id>...
+//	        lifetime <duration>
 //	    }
 //	    server <id> [<path>] [<upstream URL or preset>] {  # repeatable
 //	        title <text>
@@ -95,6 +109,7 @@ func init() {
 //	            no_refresh_rotation
 //	            allow_missing_pkce
 //	            authorize_param <name> <value>  # repeatable
+//	            user_token
 //	            account_name <member>...
 //	            account_url <url>
 //	            expect_domain <domain>...
@@ -112,14 +127,21 @@ func init() {
 //	        tools {
 //	            deny <name>... [<condition>...] [when <expression>]  # repeatable
 //	            allow <name>... [<condition>...] [when <expression>]  # repeatable
+//	            scope <scope|scope=provider_scope,...> <name>...  # repeatable
 //	        }
 //	        resources {
 //	            deny <name>... [<condition>...] [when <expression>]  # repeatable
 //	            allow <name>... [<condition>...] [when <expression>]  # repeatable
+//	            scope <scope|scope=provider_scope,...> <name>...  # repeatable
 //	        }
 //	        prompts {
 //	            deny <name>... [<condition>...] [when <expression>]  # repeatable
 //	            allow <name>... [<condition>...] [when <expression>]  # repeatable
+//	            scope <scope|scope=provider_scope,...> <name>...  # repeatable
+//	        }
+//	        pin_tools off|warn|hold {
+//	            approvers operator|person
+//	            first_list trusted|held
 //	        }
 //	        refusals plain|explain
 //	        scopes <scope>...
@@ -152,7 +174,7 @@ func init() {
 //	        metadata_documents on|off
 //	        allow_hosts <host>...
 //	        deny_hosts <host>...
-//	        initial_access_token <sha256:hash|placeholder>
+//	        initial_access_token <sha256:hash|placeholder|required>
 //	        rate_limit <registrations per minute and address>
 //	        max_unused <count>
 //	        max_unproved <count per address>
@@ -220,17 +242,6 @@ var siteOptions = slices.Concat(block[config.Site]{
 	{name: "insecure_allow_loopback", read: setTrue(func(h *config.Site) *bool { return &h.InsecureAllowLoopback })},
 })
 
-var signingOptions = block[config.Signing]{
-	{name: "algorithm", args: "EdDSA|ES256|RS256", read: setText(func(s *config.Signing) *string { return &s.Algorithm })},
-	{name: "rotate", args: "<duration>", read: setDuration(func(s *config.Signing) *config.Duration { return &s.Rotate })},
-}
-
-var brandingOptions = block[config.Branding]{
-	{name: "name", args: "<text>", read: setText(func(b *config.Branding) *string { return &b.Name })},
-	{name: "accent", args: "<#rrggbb>", read: setText(func(b *config.Branding) *string { return &b.Accent })},
-	{name: "logo", args: "<file>", read: setText(func(b *config.Branding) *string { return &b.Logo })},
-}
-
 var serverOptions = block[config.Server]{
 	{name: "title", args: "<text>", read: setText(func(s *config.Server) *string { return &s.Title })},
 	{name: "resource_documentation", args: "<url>", read: setText(func(s *config.Server) *string { return &s.ResourceDocumentation })},
@@ -244,10 +255,11 @@ var serverOptions = block[config.Server]{
 	{name: "tools", read: readRules(toolRuleOptions, func(s *config.Server) *[]access.Rule { return &s.Tools }), block: toolRuleOptions},
 	{name: "resources", read: readRules(ruleOptions, func(s *config.Server) *[]access.Rule { return &s.Resources }), block: ruleOptions},
 	{name: "prompts", read: readRules(ruleOptions, func(s *config.Server) *[]access.Rule { return &s.Prompts }), block: ruleOptions},
+	{name: "pin_tools", args: "off|warn|hold", read: readPinTools, block: pinOptions},
 	{name: "refusals", args: "plain|explain", read: setText(func(s *config.Server) *string { return &s.Refusals })},
 	{name: "scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.Scopes })},
 	{name: "optional_scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.OptionalScopes })},
-	{name: "identity_header", args: "<name> user|identity|email|groups|name|client|grant|scope", field: "identity_headers.*", read: readIdentityHeader},
+	{name: "identity_header", args: "<name> user|identity|email|groups|name|client|grant|scope", field: "identity_headers.*", read: setPair(func(s *config.Server) *map[string]string { return &s.IdentityHeaders })},
 	{name: "identity_jwt", args: "<name>", read: setText(func(s *config.Server) *string { return &s.IdentityJWT })},
 	// X-Custom-* for all that start so.
 	{name: "pass_headers", args: "<name>...", read: setList(func(s *config.Server) *[]string { return &s.PassHeaders })},
@@ -277,14 +289,10 @@ var oauthOptions = append(slices.Clip(connectionOptions), block[config.Auth]{
 	{name: "metadata_document", args: "on|off", read: setOnOff(func(a *config.Auth) **bool { return &a.MetadataDocument })},
 	{name: "no_refresh_rotation", read: setTrue(func(a *config.Auth) *bool { return &a.NoRefreshRotation })},
 	{name: "allow_missing_pkce", read: setTrue(func(a *config.Auth) *bool { return &a.AllowMissingPKCE })},
-	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readAuthorizeParam},
+	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: setPair(func(a *config.Auth) *map[string]string { return &a.AuthorizeParams })},
+	{name: "user_token", read: setTrue(func(a *config.Auth) *bool { return &a.UserToken })},
 	{name: "account_name", args: "<member>...", read: setList(func(a *config.Auth) *[]string { return &a.AccountName })},
 	{name: "account_url", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.AccountURL })},
 	{name: "expect_domain", args: "<domain>...", read: setList(func(a *config.Auth) *[]string { return &a.ExpectDomain })},
 	{name: "scope_separator", args: "<text>", read: setText(func(a *config.Auth) *string { return &a.ScopeSeparator })},
-}...)
-
-var pastedOptions = append(slices.Clip(connectionOptions), block[config.Auth]{
-	{name: "header", args: "<name> [<prefix> [<label>]]", field: "headers[]", read: readPastedHeader},
-	{name: "verify_url", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.VerifyURL })},
 }...)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -110,6 +111,33 @@ func (b block[T]) find(p *parser, name string, args []string) (option[T], error)
 		return option[T]{}, fmt.Errorf("%s: an argument is missing; use one of: %s", name, strings.Join(words, ", "))
 	}
 	return option[T]{}, unknownWord(name, args[0], words)
+}
+
+// unknown says what to write for an option that the block does not have.
+func (p *parser) unknown(name string, known []string) error {
+	if name == "{" {
+		return fmt.Errorf("a { must stand on the line of its option")
+	}
+	var titles []string
+	for _, b := range p.blocks {
+		if slices.Contains(b.grammar.names(), name) {
+			titles = append(titles, b.title)
+		}
+	}
+	if titles == nil {
+		return fmt.Errorf("unknown option %q%s", name, config.Choice(name, known))
+	}
+	text := name + " belongs in "
+	if len(titles) > 1 {
+		text += "one of: "
+	}
+	text += strings.Join(titles, "; ")
+	for _, k := range known {
+		if k == name+"s" || k+"s" == name {
+			text += "; or did you mean " + k + "?"
+		}
+	}
+	return errors.New(text)
 }
 
 func unknownWord(what, word string, known []string) error {

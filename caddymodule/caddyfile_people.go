@@ -22,6 +22,10 @@ var identityOptions = map[identity.Kind]option[config.Identity]{
 		id.OIDC = &config.OIDC{Issuer: l.args[0]}
 		return oidcOptions.read(p, l.path+".oidc", id.OIDC)
 	}},
+	identity.Workload: {args: "<name> <issuer>", block: workloadOptions, read: func(p *parser, id *config.Identity, l line) error {
+		id.Workload = &config.Workload{Name: l.args[0], Issuer: l.args[1]}
+		return workloadOptions.read(p, l.path+".workload", id.Workload)
+	}},
 }
 
 // identityLines returns how identities are written: on one line those of a word,
@@ -68,7 +72,7 @@ var oidcOptions = block[config.OIDC]{
 	{name: "client_secret", args: "<placeholder>", read: setText(func(o *config.OIDC) *string { return &o.ClientSecret })},
 	{name: "auth_method", args: strings.Join(config.AuthMethods, "|"), read: setText(func(o *config.OIDC) *string { return &o.AuthMethod })},
 	{name: "scopes", args: "<scope>...", read: setList(func(o *config.OIDC) *[]string { return &o.Scopes })},
-	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readOIDCParam},
+	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: setPair(func(o *config.OIDC) *map[string]string { return &o.AuthorizeParams })},
 	// Each is one of group:<name>, domain:<domain>, email:<address>, claim:<name>=<value>.
 	{name: "allow", args: "<rule>...", read: setList(func(o *config.OIDC) *[]string { return &o.Allow })},
 	{name: "groups_claim", args: "<claim>", read: setText(func(o *config.OIDC) *string { return &o.GroupsClaim })},
@@ -81,12 +85,17 @@ var oidcOptions = block[config.OIDC]{
 	{name: "recheck", args: "<duration>", read: setDuration(func(o *config.OIDC) *config.Duration { return &o.Recheck })},
 }
 
-func readOIDCParam(_ *parser, o *config.OIDC, l line) error {
-	if o.AuthorizeParams == nil {
-		o.AuthorizeParams = map[string]string{}
-	}
-	o.AuthorizeParams[l.args[0]] = l.args[1]
-	return nil
+var workloadOptions = block[config.Workload]{
+	{name: "audience", args: "<text>", read: setText(func(w *config.Workload) *string { return &w.Audience })},
+	{name: "jwks_uri", args: "<url>", read: setText(func(w *config.Workload) *string { return &w.JWKSURI })},
+	{name: "jwks", args: "<json|placeholder>", read: setText(func(w *config.Workload) *string { return &w.JWKS })},
+	{name: "ca", args: "<placeholder>", read: setText(func(w *config.Workload) *string { return &w.CA })},
+	// Each is claim:<name>=<value>.
+	{name: "allow", args: "<rule>...", read: setList(func(w *config.Workload) *[]string { return &w.Allow })},
+	{name: "name_claim", args: "<claim>", read: setText(func(w *config.Workload) *string { return &w.NameClaim })},
+	{name: "max_age", args: "<duration>", read: setDuration(func(w *config.Workload) *config.Duration { return &w.MaxAge })},
+	{name: "servers", args: "<server id>...", read: setList(func(w *config.Workload) *[]string { return &w.Servers })},
+	{name: "lifetime", args: "<duration>", read: setDuration(func(w *config.Workload) *config.Duration { return &w.Lifetime })},
 }
 
 func readIdentity(p *parser, h *config.Site, l line) error {
@@ -106,6 +115,9 @@ var clientOptions = block[config.Client]{
 	{name: "jwks_uri", args: "<url>", read: setText(func(c *config.Client) *string { return &c.JWKSURI })},
 	{name: "jwks", args: "<json>", read: readJWKS},
 	{name: "introspect", read: setTrue(func(c *config.Client) *bool { return &c.Introspect })},
+	{name: "client_credentials", read: setTrue(func(c *config.Client) *bool { return &c.ClientCredentials })},
+	{name: "servers", args: "<server id>...", read: setList(func(c *config.Client) *[]string { return &c.Servers })},
+	{name: "lifetime", args: "<duration>", read: setDuration(func(c *config.Client) *config.Duration { return &c.Lifetime })},
 }
 
 var registrationOptions = block[config.Registration]{
@@ -113,7 +125,7 @@ var registrationOptions = block[config.Registration]{
 	{name: "metadata_documents", args: "on|off", read: setOnOff(func(r *config.Registration) **bool { return &r.MetadataDocuments })},
 	{name: "allow_hosts", args: "<host>...", read: setList(func(r *config.Registration) *[]string { return &r.AllowHosts })},
 	{name: "deny_hosts", args: "<host>...", read: setList(func(r *config.Registration) *[]string { return &r.DenyHosts })},
-	{name: "initial_access_token", args: "<sha256:hash|placeholder>", read: setText(func(r *config.Registration) *string { return &r.InitialAccessToken })},
+	{name: "initial_access_token", args: "<sha256:hash|placeholder|required>", read: setText(func(r *config.Registration) *string { return &r.InitialAccessToken })},
 	{name: "rate_limit", args: "<registrations per minute and address>", read: setCount(func(r *config.Registration) **int { return &r.RateLimit })},
 	{name: "max_unused", args: "<count>", read: setCount(func(r *config.Registration) **int { return &r.MaxUnused })},
 	{name: "max_unproved", args: "<count per address>", read: setCount(func(r *config.Registration) **int { return &r.MaxUnproved })},
@@ -131,7 +143,19 @@ func rulesWith(annotations []string) block[[]access.Rule] {
 	return block[[]access.Rule]{
 		{name: "deny", args: args, field: "[]", read: readRule(annotations, func(r *access.Rule) *[]string { return &r.Deny })},
 		{name: "allow", args: args, field: "[]", read: readRule(annotations, func(r *access.Rule) *[]string { return &r.Allow })},
+		{name: "scope", args: "<scope|scope=provider_scope,...> <name>...", field: "[]", read: readScopeRule},
 	}
+}
+
+// readScopeRule reads a rule that says which scopes calls need.
+func readScopeRule(_ *parser, to *[]access.Rule, l line) error {
+	r := access.Rule{Of: l.args[1:]}
+	own, provider, both := strings.Cut(l.args[0], "=")
+	if r.Scope = own; both {
+		r.ProviderScopes = strings.Split(provider, ",")
+	}
+	*to = append(*to, r)
+	return nil
 }
 
 func readRules(options block[[]access.Rule], field func(*config.Server) *[]access.Rule) func(*parser, *config.Server, line) error {
@@ -142,26 +166,25 @@ func readRules(options block[[]access.Rule], field func(*config.Server) *[]acces
 	}
 }
 
-// whom are how people and clients begin that a rule is for.
-var whom = []string{"group:", "domain:", "email:", "claim:", "user:", "key:", "client:"}
-
 // readRule reads an access rule. What comes first is a name.
 func readRule(annotations []string, names func(*access.Rule) *[]string) func(*parser, *[]access.Rule, line) error {
 	return func(p *parser, to *[]access.Rule, l line) error {
 		var r access.Rule
 		args := l.args
 		if at := slices.Index(args, "when"); at > 0 {
+			if behind := args[min(at+2, len(args)):]; len(behind) > 0 && (access.IsWhom(behind[0]) || slices.Contains(annotations, behind[0])) {
+				return p.here(l, "%q comes after the condition; write it before when", behind[0])
+			}
 			if len(args) != at+2 {
 				return p.here(l, "after when comes one expression; put it in backquotes: when `tool.args.x == \"y\"`")
 			}
 			args, r.When = args[:at], args[at+1]
 		}
 		for i, arg := range args {
-			isWhom := slices.ContainsFunc(whom, func(prefix string) bool { return strings.HasPrefix(arg, prefix) })
 			switch {
 			case i > 0 && slices.Contains(annotations, arg):
 				r.Annotations = append(r.Annotations, arg)
-			case i > 0 && isWhom:
+			case i > 0 && access.IsWhom(arg):
 				r.For = append(r.For, arg)
 			case len(r.Annotations)+len(r.For) > 0:
 				return p.here(l, "%q comes after whom or what the rule is for; write the names first", arg)
@@ -173,3 +196,18 @@ func readRule(annotations []string, names func(*access.Rule) *[]string) func(*pa
 		return nil
 	}
 }
+
+var pinOptions = block[config.PinTools]{
+	{name: "approvers", args: "operator|person", read: setText(func(t *config.PinTools) *string { return &t.Approvers })},
+	{name: "first_list", args: "trusted|held", read: setText(func(t *config.PinTools) *string { return &t.FirstList })},
+}
+
+func readPinTools(p *parser, s *config.Server, l line) error {
+	s.PinTools = &config.PinTools{Mode: l.args[0]}
+	return pinOptions.read(p, l.path, s.PinTools)
+}
+
+var pastedOptions = append(slices.Clip(connectionOptions), block[config.Auth]{
+	{name: "header", args: "<name> [<prefix> [<label>]]", field: "headers[]", read: readPastedHeader},
+	{name: "verify_url", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.VerifyURL })},
+}...)

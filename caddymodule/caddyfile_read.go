@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,11 +44,13 @@ func blocks() []namedBlock {
 		{"the block of a server", serverOptions},
 		{"the block of tools", toolRuleOptions},
 		{"the block of resources or prompts", ruleOptions},
+		{"the block of pin_tools", pinOptions},
 		{"the block of auth oauth or per_user_oauth", oauthOptions},
 		{"the block of auth per_user_headers", pastedOptions},
 		{"the block of identity caddy", caddyUserOptions},
 		{"the block of identity dashboard", dashboardOptions},
 		{"the block of identity oidc", oidcOptions},
+		{"the block of identity workload", workloadOptions},
 		{"the block of a client", clientOptions},
 		{"the block of registration", registrationOptions},
 		{"the block of branding", brandingOptions},
@@ -57,19 +58,6 @@ func blocks() []namedBlock {
 		{"the block of storage bbolt", bboltOptions},
 		{"the block of storage postgres", postgresOptions},
 	}
-}
-
-// unknown says what to write for an option that the block does not have.
-func (p *parser) unknown(name string, known []string) error {
-	if name == "{" {
-		return fmt.Errorf("a { must stand on the line of its option")
-	}
-	for _, b := range p.blocks {
-		if slices.Contains(b.grammar.names(), name) {
-			return fmt.Errorf("%s belongs in %s", name, b.title)
-		}
-	}
-	return fmt.Errorf("unknown option %q%s", name, config.Choice(name, known))
 }
 
 // opensBlock reports whether a block follows on the same line.
@@ -97,6 +85,17 @@ func setText[T any](field func(*T) *string) func(*parser, *T, line) error {
 func setList[T any](field func(*T) *[]string) func(*parser, *T, line) error {
 	return func(_ *parser, to *T, l line) error {
 		*field(to) = l.args
+		return nil
+	}
+}
+
+// setPair reads an option that adds a name with its value.
+func setPair[T any](field func(*T) *map[string]string) func(*parser, *T, line) error {
+	return func(_ *parser, to *T, l line) error {
+		if *field(to) == nil {
+			*field(to) = map[string]string{}
+		}
+		(*field(to))[l.args[0]] = l.args[1]
 		return nil
 	}
 }
@@ -184,6 +183,17 @@ func readRegistration(p *parser, h *config.Site, l line) error {
 	return registrationOptions.read(p, l.path, h.Registration)
 }
 
+var signingOptions = block[config.Signing]{
+	{name: "algorithm", args: "EdDSA|ES256|RS256", read: setText(func(s *config.Signing) *string { return &s.Algorithm })},
+	{name: "rotate", args: "<duration>", read: setDuration(func(s *config.Signing) *config.Duration { return &s.Rotate })},
+}
+
+var brandingOptions = block[config.Branding]{
+	{name: "name", args: "<text>", read: setText(func(b *config.Branding) *string { return &b.Name })},
+	{name: "accent", args: "<#rrggbb>", read: setText(func(b *config.Branding) *string { return &b.Accent })},
+	{name: "logo", args: "<file>", read: setText(func(b *config.Branding) *string { return &b.Logo })},
+}
+
 func readSigning(p *parser, h *config.Site, l line) error {
 	h.Signing = new(config.Signing)
 	return signingOptions.read(p, l.path, h.Signing)
@@ -219,14 +229,6 @@ func readServer(p *parser, h *config.Site, l line) error {
 		return p.here(l, "%s takes registered applications only: register one at %s with the callback URL <public_url>%s/%s, and set client_id",
 			preset.Title, preset.Application, config.SharedCallbackPath, s.ID)
 	}
-	return nil
-}
-
-func readIdentityHeader(_ *parser, s *config.Server, l line) error {
-	if s.IdentityHeaders == nil {
-		s.IdentityHeaders = map[string]string{}
-	}
-	s.IdentityHeaders[l.args[0]] = l.args[1]
 	return nil
 }
 
@@ -272,14 +274,6 @@ func readAuthHeaders(p *parser, s *config.Server, l line) error {
 	if len(s.Headers) == 0 {
 		return p.here(l, "headers sets none; write `Authorization \"Bearer {env.TOKEN}\"` on a line of its own in a block after `auth headers`")
 	}
-	return nil
-}
-
-func readAuthorizeParam(_ *parser, a *config.Auth, l line) error {
-	if a.AuthorizeParams == nil {
-		a.AuthorizeParams = map[string]string{}
-	}
-	a.AuthorizeParams[l.args[0]] = l.args[1]
 	return nil
 }
 

@@ -3,27 +3,38 @@
 package caddymodule
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
 )
 
-// One command ends what was good when a database was put back, once no Caddy works on
-// it and somebody confirmed it.
+// The command of docs/backup.md ends what was good when a database was put back, once
+// no Caddy works on it and somebody confirmed it. Accounts stay connected.
 func TestEndSignInsCommand_M14(t *testing.T) {
 	server := pgtest.For(t, pgtest.Options{})
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
-	text := g.onPostgres(alice+"server a /mcp "+oauthtest.Serve(t, nil).URL, server.DSN())
+	text := g.onPostgres(people("alice")+newService(t).server(), server.DSN())
 	file := filepath.Join(g.dir, "Caddyfile")
+	docs, err := os.ReadFile("../docs/backup.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, docs, _ = bytes.Cut(docs, []byte("\n## PostgreSQL\n"))
+	documented := regexp.MustCompile("(?s)```sh\n(.*?)\n```").FindSubmatch(docs)
+	if documented == nil {
+		t.Fatal("docs/backup.md has no command for PostgreSQL")
+	}
+	command := strings.Fields(strings.ReplaceAll(strings.TrimPrefix(string(documented[1]), "caddy mcp-oauth"), "/etc/caddy/Caddyfile", file))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +54,13 @@ func TestEndSignInsCommand_M14(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	answer := g.signIn("client", g.url+"/mcp")
+	g.person("alice").connect("notion")
+	answer := g.signInWith(keyOf("alice"))
+	call := func(answer string, want int) {
+		t.Helper()
+		status(t, g.call("POST", "/mcp", toolCall, "Authorization", "Bearer "+accessToken(t, answer)), want)
+	}
+	call(answer, 200)
 	wantRefused("--config", "--yes")
 	wantRefused("Stop all of them first; nothing was changed", "--config", file, "--yes")
 	answer = g.refresh(answer, 200)
@@ -52,7 +69,7 @@ func TestEndSignInsCommand_M14(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRefused("so nothing was done; add --yes", "--config", file)
-	printed, err := run("--config", file, "--yes", "--json")
+	printed, err := printCommand(t, append(command, "--yes", "--json")...)
 	var done cli.SignInsEnded
 	if err != nil || json.NewDecoder(strings.NewReader(printed)).Decode(&done) != nil {
 		t.Fatalf("%v: %s", err, printed)
@@ -65,7 +82,7 @@ func TestEndSignInsCommand_M14(t *testing.T) {
 		t.Errorf("once more: %v: %s", err, printed)
 	}
 	g.load(text)
-	status(t, g.call("POST", "/mcp", "{}", "Authorization", "Bearer "+accessToken(t, answer)), 401)
+	call(answer, 401)
 	g.refresh(answer, 400)
-	g.signIn("client", g.url+"/mcp")
+	call(g.signInWith(keyOf("alice")), 200) // with the account from before
 }

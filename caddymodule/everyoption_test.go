@@ -14,9 +14,11 @@ var inBlock = map[string]string{
 	"the block of identity caddy":               "http://127.0.0.1 {\nmcp_oauth {\nidentity caddy {\n%s\n}\n}\n}\n",
 	"the block of identity dashboard":           "http://127.0.0.1 {\nmcp_oauth {\nidentity dashboard {\n%s\n}\n}\n}\n",
 	"the block of identity oidc":                "http://127.0.0.1 {\nmcp_oauth {\nidentity oidc https://login.example.com {\n%s\n}\n}\n}\n",
+	"the block of identity workload":            "http://127.0.0.1 {\nmcp_oauth {\nidentity workload w https://issuer.example.com {\n%s\n}\n}\n}\n",
 	"the block of a server":                     "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\n%s\n}\n}\n}\n",
 	"the block of tools":                        "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\ntools {\n%s\n}\n}\n}\n}\n",
 	"the block of resources or prompts":         "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nprompts {\n%s\n}\n}\n}\n}\n",
+	"the block of pin_tools":                    "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\npin_tools hold {\n%s\n}\n}\n}\n}\n",
 	"the block of auth oauth or per_user_oauth": "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth oauth {\n%s\n}\n}\n}\n}\n",
 	"the block of auth per_user_headers":        "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth per_user_headers {\n%s\n}\n}\n}\n}\n",
 	"the block of a client":                     "http://127.0.0.1 {\nmcp_oauth {\nclient c {\n%s\n}\n}\n}\n",
@@ -71,22 +73,38 @@ func TestEveryOption(t *testing.T) {
 					continue
 				}
 				elsewhere := fmt.Sprintf(inBlock[other.title], good)
-				if got := ours(loadable(t, elsewhere)); !strings.HasPrefix(got, o.name+" belongs in the ") {
-					t.Errorf("%s in %s: %s", o.name, other.title, got)
+				got := ours(loadable(t, elsewhere))
+				titles, _, _ := strings.Cut(got, ", at Caddyfile:")
+				titles, _, _ = strings.Cut(strings.TrimPrefix(titles, o.name+" belongs in "), "; or did you mean ")
+				if want := allowedIn(o.name); strings.TrimPrefix(titles, "one of: ") != strings.Join(want, "; ") || len(want) > 1 != strings.HasPrefix(titles, "one of: ") {
+					t.Errorf("%s in %s: %s; it is allowed in %q", o.name, other.title, got, want)
+				}
+				if len(got) > maxMessage+len(", at Caddyfile:100") {
+					t.Errorf("%s in %s: %d bytes: %s", o.name, other.title, len(got), got)
 				}
 			}
 		}
 	}
 }
 
+// allowedIn returns the blocks that have an option, by the grammar that is read.
+func allowedIn(name string) (titles []string) {
+	for _, b := range blocks() {
+		if slices.ContainsFunc(usages(b.grammar), func(u usage) bool { return strings.Fields(u.option)[0] == name }) {
+			titles = append(titles, b.title)
+		}
+	}
+	return titles
+}
+
 // sampleOf has a value of each kind that the grammar names.
 var sampleOf = map[string]string{
 	"<duration>": "1h", "<count>": "5", "<count per address>": "5", "<registrations per minute and address>": "5",
-	"<json>": "`{\"keys\":[]}`",
+	"<json>": "`{\"keys\":[]}`", "<json|placeholder>": "{env.X}",
 	// What is read as a text: whether it is a good one is not asked here.
 	"<#rrggbb>": "{env.X}", "<claim>": "{env.X}", "<issuer>": "{env.X}", "<rule>": "{env.X}", "<description>": "{env.X}", "<domain>": "{env.X}", "<dsn>": "{env.X}", "<file>": "{env.X}", "<host>": "{env.X}", "<id>": "{env.X}", "<id|placeholder>": "{env.X}", "<member>": "{env.X}",
-	"<name>": "{env.X}", "<origin>": "{env.X}", "<path>": "{env.X}", "<placeholder>": "{env.X}", "<scheme>": "{env.X}", "<scope>": "{env.X}",
-	"<sha256:hash|placeholder>": "{env.X}", "<text>": "{env.X}", "<upstream URL>": "{env.X}", "<uri>": "{env.X}", "<url>": "{env.X}", "<value>": "{env.X}",
+	"<name>": "{env.X}", "<origin>": "{env.X}", "<path>": "{env.X}", "<placeholder>": "{env.X}", "<scheme>": "{env.X}", "<scope>": "{env.X}", "<scope|scope=provider_scope,...>": "{env.X}", "<server id>": "{env.X}",
+	"<sha256:hash|placeholder>": "{env.X}", "<sha256:hash|placeholder|required>": "{env.X}", "<text>": "{env.X}", "<upstream URL>": "{env.X}", "<uri>": "{env.X}", "<url>": "{env.X}", "<value>": "{env.X}",
 }
 
 // samples returns arguments that an option can be read with.

@@ -16,7 +16,7 @@ import (
 
 // What we give people to start from is valid, formatted and warns of nothing.
 func TestExamples(t *testing.T) {
-	for _, name := range []string{"ALICE_KEY", "BUILD_KEY", "UPSTREAM_TOKEN", "DASHBOARD_SECRET", "MONITOR_SECRET",
+	for _, name := range []string{"ALICE_KEY", "BUILD_KEY", "BATCH_SECRET", "UPSTREAM_TOKEN", "DASHBOARD_SECRET", "MONITOR_SECRET",
 		"OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"} {
 		t.Setenv(name, "random-text-for-"+name)
 	}

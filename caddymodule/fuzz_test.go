@@ -21,7 +21,7 @@ func issuerOf(publicURL string) (string, error) {
 
 // N07: what is accepted as a public URL has one form, and is https or loopback.
 func FuzzPublicURL(f *testing.F) {
-	for _, s := range []string{"https://mcp.example.com", "HTTPS://MCP.Example.com:443/", "http://[::1]:80", "http://localhost", "https://a@b", "https://x?y"} {
+	for _, s := range []string{"https://mcp.example.com", "HTTPS://MCP.Example.com:443/", "http://[::1]:80", "http://localhost", "https://a@b", "https://x?y", "https://:", "https://:443"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -74,6 +74,7 @@ func TestReference(t *testing.T) {
 	}
 	for page, want := range map[string][][]string{
 		"sign-in.md":       {usagesOf(oidcOptions)},
+		"machines.md":      {usagesOf(workloadOptions)},
 		"accounts.md":      {accounts},
 		"configuration.md": {usagesOf(globalOptions()), usagesOf(siteOptions)},
 	} {
@@ -125,7 +126,8 @@ func usagesOf(g grammar) []string {
 			continue
 		}
 		list = append(list, u.option+" { … }")
-		if _, isFree := u.block.(free); !isFree && !strings.HasPrefix(u.option, "auth ") && !strings.HasPrefix(u.option, "identity oidc ") {
+		if _, isFree := u.block.(free); !isFree && !strings.HasPrefix(u.option, "auth ") && !strings.HasPrefix(u.option, "identity oidc ") &&
+			!strings.HasPrefix(u.option, "identity workload ") {
 			list = append(list, usagesOf(u.block)...)
 		}
 	}

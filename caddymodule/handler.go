@@ -63,6 +63,7 @@ type Handler struct {
 	user       string              // the placeholder of the user of another handler; empty if that is no way to sign in
 	logged     bool                // the access log is on
 	traced     bool                // requests may be traced
+	unmatched  sync.Map            // lists of servers by which access rules were checked
 
 	building sync.Mutex
 	site     atomic.Pointer[site]
@@ -132,11 +133,11 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		}
 	}
 	for i, s := range h.cfg.Servers {
-		proxy, err := gateway.NewProxy(ctx, s, &h.app.conns)
+		forwarder, err := gateway.NewForwarder(ctx, s, &h.app.conns)
 		if err != nil {
 			return config.Errorf(config.Index("servers", i)+".reverse_proxy", "%v", err)
 		}
-		h.forwarders = append(h.forwarders, proxy)
+		h.forwarders = append(h.forwarders, forwarder)
 	}
 	return h.app.sites.add(h)
 }

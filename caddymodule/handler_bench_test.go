@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,9 +16,12 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/audit"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
 
 var grants = flag.Int("grants", 1000, "grants in the database of BenchmarkHandler")
@@ -44,20 +48,54 @@ func BenchmarkHandler(b *testing.B) {
 	audited.Audit = audit.To(zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel)), h.cfg, nil)
 	for range 5 { // a machine has bad moments
 		b.Run("hot", func(b *testing.B) {
-			benchCalls(b, h, tokens[:min(len(tokens), 1000)], func(int, int) {})
+			benchCalls(b, h, tokens[:min(len(tokens), 1000)], newCall, func(int, int) {})
 		})
 		b.Run("audited", func(b *testing.B) { // without a body, and without a disk
 			server.Site = &audited
 			defer func() { server.Site = unaudited }()
-			benchCalls(b, h, tokens[:min(len(tokens), 1000)], func(int, int) {})
+			benchCalls(b, h, tokens[:min(len(tokens), 1000)], newCall, func(int, int) {})
 		})
 		b.Run("cold", func(b *testing.B) {
 			cache.Forget(all)
-			benchCalls(b, h, tokens, func(first, next int) {
+			benchCalls(b, h, tokens, newCall, func(first, next int) {
 				cache.Forget(storage.Revocation{AccessTokens: all.AccessTokens[first:next]})
 			})
 		})
 	}
+}
+
+// BenchmarkRules is what access rules add to a call of a tool that the last of them
+// allows: its body is read, too. condition is one with a condition about its arguments.
+func BenchmarkRules(b *testing.B) {
+	sets := map[string][]access.Rule{"condition": {{Allow: []string{"search"}, When: `tool.args.query != "secret"`}}}
+	for _, count := range []int{0, 10, 1000} {
+		var rules []access.Rule
+		for i := range count - 1 {
+			rules = append(rules, access.Rule{Deny: []string{fmt.Sprintf("delete_%d", i), fmt.Sprintf("remove_%d_*", i)}, For: []string{"key:nobody"}})
+		}
+		if count > 0 {
+			rules = append(rules, access.Rule{Allow: []string{"search"}})
+		}
+		sets[fmt.Sprint("rules", count)] = rules
+	}
+	for name, rules := range sets {
+		store := memstore.New()
+		h, _ := newStubbedHandler(b, store, nil, func(s *config.Server) { s.Tools = rules })
+		tokens := storeTokens(b, store, 1000)
+		for range 5 {
+			b.Run(name, func(b *testing.B) {
+				benchCalls(b, h, tokens, newToolCall, func(int, int) {})
+			})
+		}
+	}
+}
+
+// newToolCall is newCall with a body as long as the benchmark's from outside.
+func newToolCall(token string) *http.Request {
+	body := `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"search","arguments":{"query":"` + strings.Repeat("q", 150) + `"}}}`
+	r := newCall(token)
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+	return r
 }
 
 // callsPrepared is how many requests are made ready at a time, off the clock:
@@ -69,14 +107,14 @@ const callsPrepared = 16
 // clock, with the range of the tokens that were just used. Time and allocations
 // are counted here and not by b, whose StopTimer stops the whole program each
 // time; garbage is collected off the clock.
-func benchCalls(b *testing.B, h *Handler, tokens []string, served func(first, next int)) {
+func benchCalls(b *testing.B, h *Handler, tokens []string, call func(token string) *http.Request, served func(first, next int)) {
 	w := nowhere{http.Header{}}
 	first := 0
 	// batch serves up to n calls within measure, and returns how many it were.
 	batch := func(n int, measure func(serve func())) int {
 		requests := make([]*http.Request, min(n, callsPrepared, len(tokens)-first))
 		for i := range requests {
-			requests[i] = newCall(tokens[first+i])
+			requests[i] = call(tokens[first+i])
 		}
 		measure(func() {
 			for _, r := range requests {

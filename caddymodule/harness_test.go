@@ -104,7 +104,7 @@ func newGateway(t *testing.T, lines string) *instance {
 			t.Error(err)
 		}
 		g.wantReferencesInLog()
-		if refs, used := processStates.References("bbolt " + g.db()); used {
+		if refs := processStates.Users("bbolt " + g.db()); refs != 0 {
 			t.Errorf("%d references to the store are left", refs)
 		}
 	})
@@ -113,8 +113,14 @@ func newGateway(t *testing.T, lines string) *instance {
 
 func (g *instance) db() string { return filepath.Join(g.dir, "mcp_oauth.db") }
 
+// allProxied says that servers without a proxy block get an empty one.
+var allProxied = oauthtest.AllProxied
+
 func (g *instance) caddyfile(lines string) string {
 	g.written++
+	if allProxied {
+		lines = oauthtest.Proxied(lines)
+	}
 	site := "http://" + g.addr
 	if strings.Contains(lines, "public_url https:") { // another host's
 		_, port, _ := net.SplitHostPort(g.addr)

@@ -13,11 +13,15 @@ import (
 )
 
 // eventStream is an upstream that sends an event at once and then one for each
-// value of next, until next is closed.
+// value of next, until next is closed. It lists no tools to pages that ask for them.
 func eventStream(t *testing.T) (_ *httptest.Server, next chan string) {
 	t.Helper()
 	next = make(chan string)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > 0 && strings.Contains(oauthtest.ReadBody(r), `"caddy-mcp-oauth-`) {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "data: open\n\n")
 		_ = http.NewResponseController(w).Flush()

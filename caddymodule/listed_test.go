@@ -12,6 +12,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // offered is a server with tools, which is as lenient about who calls what as any: of
@@ -262,4 +267,39 @@ func listedTools(t *testing.T, send func(string) (int, string)) (names []string)
 	}
 	t.Fatal("a list without an end")
 	return nil
+}
+
+// What a server said it still says after a restart: it is not asked again, and what it
+// says anew is known there too.
+func TestOfferedIsKeptAcrossRestarts(t *testing.T) {
+	s := offer(t, []offeredTool{{Name: "read", Annotations: map[string]bool{"readOnlyHint": true}}})
+	lines := alice + "server a /a " + s.URL + " {\ntools {\nallow * read_only\n}\n}\n"
+	g := newGateway(t, lines)
+	call := func() {
+		t.Helper()
+		status(t, g.call("POST", "/a", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read"}}`), http.StatusOK)
+		if called := s.take(); len(called) != 1 {
+			t.Errorf("called %v", called)
+		}
+	}
+	call()
+	offers := activeApp().state.catalog.Of(g.url, "a")
+	oauthtest.Eventually(t, "the catalog is not stored", func() bool { return len(offers.All(0)) == 1 && stored(t, g, "catalog a") })
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	g.load(g.caddyfile(lines))
+	offers = activeApp().state.catalog.Of(g.url, "a")
+	oauthtest.Eventually(t, "the catalog is not read again", func() bool { return len(offers.All(0)) == 1 })
+	call()
+	if s.lists != 1 {
+		t.Errorf("the server was asked for its list %d times", s.lists)
+	}
+}
+
+// stored reports whether the store has a site value.
+func stored(t *testing.T, g *instance, name string) bool {
+	t.Helper()
+	_, err := activeApp().state.store.SiteValue(t.Context(), g.url, name, time.Now())
+	return err == nil
 }

@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +14,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
@@ -29,35 +37,90 @@ func atWork(t *testing.T, opener storage.Opener, active func() *App, test func(*
 			t.Fatal(err)
 		}
 		p := newProcessState(store, active)
+		defer func() { // also after a Fatal
+			if err := p.Destruct(); err != nil {
+				t.Error(err)
+			}
+		}()
 		test(t, p)
-		if err := p.Destruct(); err != nil {
-			t.Error(err)
-		}
 	})
 }
 
 func noApp() *App { return nil }
 
-// E18: by itself, and within seconds, the process ends the streams of those
+// silent is a transport of reverse_proxy to a server that sends the headers of an event
+// stream, and then nothing.
+type silent struct{}
+
+func init() { caddy.RegisterModule(silent{}) }
+
+func (silent) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.reverse_proxy.transport.silent", New: func() caddy.Module { return new(silent) }}
+}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, _ := io.Pipe()
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: body, ContentLength: -1, Request: r,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}, nil
+}
+
+// E18: by itself, and within five seconds, the process ends the streams of those
 // who would not pass any more.
 func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
-	up, next := eventStream(t)
-	defer close(next)
-	g := newGateway(t, alice+"server a /mcp "+up.URL)
-	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
-	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
-	if got, err := readEvent(stream); got != "open" {
-		t.Fatalf("got %v, error %v; want %v", got, err, "open")
+	h := resolvedHandler(t, nil, func(s *config.Server) {
+		s.ReverseProxy = json.RawMessage(`{"transport":{"protocol":"silent"},"flush_interval":-1}`)
+	})
+	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	g.revoke(token)
-	began := time.Now()
-	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
-		t.Errorf("after revocation: %q, %v", got, err)
+	proxy, err := gateway.NewProxy(ctx, h.cfg.Servers[0], new(upstream.Conns))
+	if err != nil {
+		t.Fatal(err)
 	}
-	// A busy machine may miss one turn.
-	if took := time.Since(began); took > 2*recheckInterval || recheckInterval > 5*time.Second {
-		t.Errorf("ended after %v, want 5s at most on a machine with time", took)
-	}
+	h.forwarders = []gateway.Forwarder{proxy}
+	app := &App{opener: new(MemoryStorage), log: zap.NewNop()}
+	atWork(t, new(MemoryStorage), func() *App { return app }, func(t *testing.T, p *processState) {
+		site, servers := newSite(h, p, stubKeys)
+		h.site.Store(site)
+		if err := app.keep(nil, p, stubKeys); err != nil {
+			t.Fatal(err)
+		}
+		app.sites.opened(h.cfg.Issuer, site, servers)
+		token, err := storeToken(p.store, "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newCall(token)
+		r.Method = http.MethodGet
+		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.ServerCtxKey, new(caddyhttp.Server))) // as reverse_proxy needs it
+		caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, "192.0.2.1")
+		caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, false)
+		var ended atomic.Bool
+		go func() {
+			defer ended.Store(true)
+			if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); err != nil {
+				t.Error(err)
+			}
+		}()
+		time.Sleep(3*recheckInterval + time.Millisecond) // they were looked after just now
+		synctest.Wait()
+		if n := p.Streams.Len(); n != 1 || ended.Load() {
+			t.Fatalf("%d streams, ended: %t; want one that is open", n, ended.Load())
+		}
+		revoked, err := p.store.RevokeGrant(t.Context(), "1", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.tokens.Forget(revoked)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if !ended.Load() {
+			t.Error("five seconds after the revocation the stream is still open")
+		}
+	})
 }
 
 // Expired records are removed by themselves.
@@ -88,7 +151,7 @@ func (s *countsDue) DueRevocations(context.Context, string, int, time.Time, time
 
 // Providers are told again by themselves, by the configuration that serves.
 func TestRevocationsAreRetriedByThemselves(t *testing.T) {
-	app := new(App)
+	app := &App{opener: new(MemoryStorage), log: zap.NewNop()}
 	atWork(t, new(MemoryStorage), func() *App { return app }, func(t *testing.T, p *processState) {
 		store := &countsDue{Store: p.store}
 		keys, err := seal.NewKeyring(testKey("a"))
@@ -99,9 +162,9 @@ func TestRevocationsAreRetriedByThemselves(t *testing.T) {
 			Store: store, Keys: keys, Shared: p.connections, Now: time.Now,
 			Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{}),
 		})
-		app.mu.Lock()
-		app.state = p
-		app.mu.Unlock()
+		if err := app.keep(nil, p, keys); err != nil {
+			t.Fatal(err)
+		}
 		app.sites.opened("https://a.example", &site{broker: broker}, nil)
 		time.Sleep(3*revokeInterval + time.Second)
 		synctest.Wait()

@@ -59,7 +59,7 @@ func TestMistakesInCaddyfile(t *testing.T) {
 	for name, tt := range map[string]struct{ lines, want string }{
 		// Who signs in.
 		"identity misspelt":              {"identity virtual-key\n" + oneOfOur, `identity: unknown value "virtual-key"; did you mean virtual_key?, at Caddyfile:7`},
-		"identity missing":               {"identity\n" + oneOfOur, "identity: an argument is missing; use one of: virtual_key, user_id, anonymous, caddy, dashboard, oidc, at Caddyfile:7"},
+		"identity missing":               {"identity\n" + oneOfOur, "identity: an argument is missing; use one of: virtual_key, user_id, anonymous, caddy, dashboard, oidc, workload, at Caddyfile:7"},
 		"identity in one line":           {"identity anonymous user_id\n" + oneOfOur, "identity: remove \"user_id\", or quote an argument that has spaces; write `identity virtual_key|user_id|anonymous`, at Caddyfile:7"},
 		"two names that look alike":      {alice + "virtual_key Alice {env.B}\n" + oneOfOur, "virtual_key Alice: Alice looks like the name alice; give each key one that nobody takes for another, at Caddyfile:10"},
 		"two names in other code points": {alice + "virtual_key \uff41lice {env.B}\n" + oneOfOur, "virtual_key \uff41lice: \uff41lice looks like the name alice; give each key one that nobody takes for another, at Caddyfile:10"},
@@ -136,12 +136,22 @@ func TestMistakesInCaddyfile(t *testing.T) {
 		"origin with a path":       {anybody + oneOfOur + "\nallowed_origins https://a.example https://b.example/app", `allowed_origins: "https://b.example/app" is not a web origin; write scheme and host only, such as https://app.example.com, at Caddyfile:9`},
 		"colour by name":           {anybody + oneOfOur + "\nbranding {\nname x\naccent red\n}", `accent: "red" is not a colour; write it as #rrggbb, in quotes, at Caddyfile:11`},
 		"colour that is a comment": {anybody + oneOfOur + "\nbranding {\naccent #0a7d4f\n}", "accent: <#rrggbb> is missing; write `accent <#rrggbb>` (a {$NAME} that is not set leaves nothing), at Caddyfile:10"},
+		// Conditions of access rules.
+		"people behind a condition":  {anybody + oneOfOur + " {\ntools {\nallow * when `true` group:staff\n}\n}", `allow *: "group:staff" comes after the condition; write it before when, at Caddyfile:10`},
+		"hints behind a condition":   {anybody + oneOfOur + " {\ntools {\nallow * when `true` read_only\n}\n}", `allow *: "read_only" comes after the condition; write it before when, at Caddyfile:10`},
+		"people for a condition":     {anybody + oneOfOur + " {\ntools {\nallow * when group:staff\n}\n}", `allow *: column 1 of the expression: group:staff says whom the rule is for; write it before when, at Caddyfile:10`},
+		"condition without quotes":   {anybody + oneOfOur + " {\ntools {\nallow * when tool.args.x == y\n}\n}", "allow *: after when comes one expression; put it in backquotes: when `tool.args.x == \"y\"`, at Caddyfile:10"},
+		"condition without value":    {anybody + oneOfOur + " {\ntools {\nallow * when\n}\n}", "allow *: after when comes one expression; put it in backquotes: when `tool.args.x == \"y\"`, at Caddyfile:10"},
+		"condition in other words":   {anybody + oneOfOur + " {\ntools {\nallow * when `tool.args.x = 1`\n}\n}", "allow *: column 13 of the expression: write == instead of =, at Caddyfile:10"},
+		"condition of other members": {anybody + oneOfOur + " {\ntools {\nallow * when `tool.arguments.x == 1`\n}\n}", "allow *: column 1 of the expression: there is no tool.arguments; did you mean tool.args?, at Caddyfile:10"},
 		// The form of the block.
 		"option misspelt":            {anybody + oneOfOur + "\nacess_token_lifetime 1h", `unknown option "acess_token_lifetime"; did you mean access_token_lifetime?, at Caddyfile:9`},
 		"option with dashes":         {anybody + oneOfOur + "\npublic-url https://a.example", `unknown option "public-url"; did you mean public_url?, at Caddyfile:9`},
 		"option of the global block": {anybody + oneOfOur + "\nencryption_key {env.K}", "encryption_key belongs in the global mcp_oauth block, in the braces at the top of the Caddyfile, at Caddyfile:9"},
 		"option of the site":         {anybody + oneOfOur + " {\nvirtual_key alice {env.A}\n}", "virtual_key belongs in the mcp_oauth block of a site, at Caddyfile:9"},
-		"option of auth":             {anybody + oneOfOur + " {\nclient_id x\n}", "client_id belongs in the block of auth oauth or per_user_oauth, at Caddyfile:9"},
+		"option of auth":             {anybody + oneOfOur + " {\nclient_id x\n}", "client_id belongs in one of: the block of auth oauth or per_user_oauth; the block of identity oidc, at Caddyfile:9"},
+		"option of several blocks":   {anybody + oneOfOur + "\nallow group:staff", "allow belongs in one of: the block of a server; the block of tools; the block of resources or prompts; the block of identity dashboard; the block of identity oidc; the block of identity workload, at Caddyfile:9"},
+		"option but for an s":        {anybody + oneOfOur + " {\nscope wiki:read \"Read\"\n}", "scope belongs in one of: the mcp_oauth block of a site; the block of tools; the block of resources or prompts; or did you mean scopes?, at Caddyfile:9"},
 		"option of the registration": {anybody + oneOfOur + "\ndynamic off", "dynamic belongs in the block of registration, at Caddyfile:9"},
 		"block where none is":        {anybody + oneOfOur + "\npublic_url http://127.0.0.1 {\n}", "public_url takes no block; remove { and what is in it, at Caddyfile:9"},
 		"given twice":                {anybody + oneOfOur + "\nbranding {\nname a\n}\nbranding {\nname b\n}", "branding is already set on line 9; remove one, at Caddyfile:12"},

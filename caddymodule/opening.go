@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
-	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/reseal"
@@ -23,13 +24,15 @@ const (
 	longestWait = 30 * time.Second
 	// reminder is how often the log says again that a site does not serve.
 	reminder = time.Minute
+	// progressInterval is how often the log says how far a long opening is.
+	progressInterval = 5 * time.Second
 )
 
 var errUnfinished = errors.New("opening the store panicked; see the log")
 
-// Start opens the store and the keys. If it cannot when Caddy starts, Caddy's
-// other sites serve all the same; ours answer 503, and come when it can. On a
-// reload it stops the new configuration, and the old one keeps serving. A second
+// Start opens the store and the keys. If it cannot when Caddy starts, or that takes
+// long, Caddy's other sites serve all the same; ours answer 503, and come when it can.
+// On a reload it stops the new configuration, and the old one keeps serving. A second
 // Caddy on the same database, with nothing else to serve, does not start.
 func (a *App) Start() error {
 	if err := a.checkNeighbours(); err != nil {
@@ -37,7 +40,17 @@ func (a *App) Start() error {
 	}
 	a.started = starts.Add(1)
 	go a.emitter.Run(func() bool { return activeApp() == a })
-	err := a.openSites()
+	o := a.beginOpening()
+	select {
+	case <-o.done:
+	case <-o.slow:
+		if !servesAlready() {
+			go a.endWithdrawnWhenLive()
+			go a.retry(a.retryable(), 0)
+			return nil
+		}
+	}
+	err := a.openSites(o)
 	if err == nil {
 		err = checkSites(a, true)
 		if err == nil {
@@ -50,12 +63,20 @@ func (a *App) Start() error {
 	}
 	go a.endWithdrawnWhenLive()
 	a.tellFailure(err)
+	a.mu.Lock()
+	a.failure = err
+	a.mu.Unlock()
+	go a.retry(a.retryable(), firstRetry)
+	return nil
+}
+
+// retryable returns a context that ends with the configuration.
+func (a *App) retryable() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.mu.Lock()
-	a.failure, a.retrying = err, cancel
+	a.retrying = cancel
 	a.mu.Unlock()
-	go a.retry(ctx)
-	return nil
+	return ctx
 }
 
 // servesAlready reports whether a configuration is at work that a new one could
@@ -75,41 +96,6 @@ func (a *App) cause() error {
 	return a.failure
 }
 
-// Why sign-ins and calls cannot be answered.
-var (
-	errNoSite   = errors.New("no site with mcp_oauth is configured")
-	errStopping = errors.New("Caddy is stopping")
-	errNotOpen  = errors.New("the store is being opened")
-)
-
-// readiness returns why sign-ins and calls cannot be answered now, or nil.
-func readiness() error {
-	app := activeApp()
-	if app == nil {
-		return errNoSite
-	}
-	if caddy.Exiting() {
-		return errStopping
-	}
-	app.mu.Lock()
-	state, failure, unfit := app.state, app.failure, app.unfit
-	app.mu.Unlock()
-	switch {
-	case failure != nil:
-		return failure
-	case state == nil:
-		return errNotOpen
-	case unfit != nil:
-		return unfit
-	}
-	for _, failure := range []*error{state.away.Load(), state.unwell.Load()} {
-		if failure != nil {
-			return *failure
-		}
-	}
-	return state.instances.Problem()
-}
-
 // counts are the metrics of the process.
 var counts = metrics.New(measured)
 
@@ -120,18 +106,18 @@ func (a *App) tellFailure(err error) {
 	})
 }
 
-// retry opens what could not be opened, with growing pauses.
-func (a *App) retry(ctx context.Context) {
+// retry opens what could not be opened, or is being opened, with growing pauses.
+func (a *App) retry(ctx context.Context, pause time.Duration) {
 	var told lastReport
 	told.due(a.cause(), time.Now())
-	for pause := firstRetry; ; pause = min(2*pause, longestWait) {
+	for ; ; pause = min(max(2*pause, firstRetry), longestWait) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
 		err := errUnfinished
-		survive(ctx, func(context.Context) { err = a.openSites() })
+		survive(ctx, func(context.Context) { err = a.openSites(a.beginOpening()) })
 		if err == nil {
 			survive(ctx, func(context.Context) { _ = checkSites(a, false) }) // which logs what it found
 			return
@@ -142,10 +128,11 @@ func (a *App) retry(ctx context.Context) {
 	}
 }
 
-// openSites opens what all sites share, and builds them.
-func (a *App) openSites() error {
-	if _, _, err := a.openShared(); err != nil {
-		return err
+// openSites waits until what all sites share is open, and builds them.
+func (a *App) openSites(o *opening) error {
+	<-o.done
+	if o.err != nil {
+		return o.err
 	}
 	for _, h := range a.sites.handlers {
 		if _, err := h.open(); err != nil {
@@ -156,47 +143,9 @@ func (a *App) openSites() error {
 	return nil
 }
 
-// checkSites looks at every site as its clients will see it, and announces those that
-// work. It refuses a configuration that cannot, if there is still time for that.
-func checkSites(a *App, refuse bool) error {
-	app, err := a.ctx.AppIfConfigured("http")
-	if err != nil {
-		return nil // without it there are no handlers
-	}
-	reports := map[*Handler]*selfcheck.Report{}
-	for _, h := range a.sites.handlers {
-		if a.sites.first(h) != h {
-			continue
-		}
-		reports[h] = selfcheck.Run(a.ctx, app.(*caddyhttp.App), selfcheck.Site{
-			Config: h.cfg, Serve: h.serveAlone, Locate: func(directives []string) string { return adapted.locateBeside(h, directives) },
-			Is: func(other caddyhttp.MiddlewareHandler) bool {
-				copied, ok := other.(*Handler)
-				return ok && copied.cfg.Issuer == h.cfg.Issuer
-			},
-		})
-		if err := reports[h].Refusal(); err != nil {
-			err = fmt.Errorf("%s cannot work: %w", h.cfg.Issuer, err)
-			if refuse {
-				return err
-			}
-			a.mu.Lock()
-			a.unfit = err
-			a.mu.Unlock()
-		}
-	}
-	for _, h := range a.sites.handlers {
-		if r := reports[h]; r != nil {
-			r.Log(h.cfg.Issuer, h.log)
-			h.announce(r)
-		}
-	}
-	return nil
-}
-
 // open returns what the process shares, and the keys. Caddy starts apps in
-// random order, so a request can come before Start. While a retry is due, no
-// request waits for it.
+// random order, so a request can come before Start. While a retry is due, or the
+// opening takes long, no request waits for it.
 func (a *App) open() (*processState, *seal.Keyring, error) {
 	a.mu.Lock()
 	state, keyring, failure := a.state, a.keyring, a.failure
@@ -204,14 +153,77 @@ func (a *App) open() (*processState, *seal.Keyring, error) {
 	if state != nil || failure != nil {
 		return state, keyring, failure
 	}
-	return a.openShared()
+	o := a.beginOpening()
+	select {
+	case <-o.done:
+		return o.state, o.keyring, o.err
+	case <-o.slow:
+		return nil, nil, errNotOpen
+	}
 }
+
+// opening is one attempt to open what the process shares.
+type opening struct {
+	slow    chan struct{} // closed when it turns out to take long
+	done    chan struct{} // closed at its end, after which the others are set
+	state   *processState
+	keyring *seal.Keyring
+	err     error
+}
+
+// beginOpening returns the attempt that is under way, or a new one.
+func (a *App) beginOpening() *opening {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.opening != nil {
+		return a.opening
+	}
+	o := &opening{slow: make(chan struct{}), done: make(chan struct{}), err: errUnfinished}
+	a.opening = o
+	go func() {
+		survive(a.ctx, func(ctx context.Context) { o.state, o.keyring, o.err = a.openShared(ctx, o) })
+		a.mu.Lock()
+		a.opening = nil
+		a.mu.Unlock()
+		close(o.done)
+	}()
+	return o
+}
+
+// openStore opens the store for all configurations that share it. It outlives this one.
+func (a *App) openStore(ctx context.Context, progress func(percent int64)) (state *processState, err error) {
+	var mu sync.Mutex
+	var logged time.Time
+	ctx = storage.WithOpeningProgress(ctx, func(done, total int64) error {
+		percent := 100 * done / max(total, 1)
+		progress(percent)
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(logged) >= progressInterval {
+			logged = now
+			caddy.Log().Named(appName).Info("opening the store; the sites with mcp_oauth answer 503 until it is open", zap.String("store", a.storeName()), zap.Int64("percent", percent))
+		}
+		return ctx.Err()
+	})
+	err = errUnfinished
+	survive(ctx, func(ctx context.Context) {
+		var store storage.Store
+		if store, err = a.opener.Open(ctx); err == nil {
+			state = newProcessState(store, activeApp)
+		}
+	})
+	return state, err
+}
+
+// beingOpened is why a store is not open while its opening takes long.
+type beingOpened struct{ *process.Shared[*processState] }
+
+func (b beingOpened) Error() string { return fmt.Sprintf("%v, %d %% is done", errNotOpen, b.Percent()) }
+func (beingOpened) Unwrap() error   { return errNotOpen }
 
 // openShared opens unless it is done. Requests outlive Cleanup, after which
 // nothing is opened again.
-func (a *App) openShared() (*processState, *seal.Keyring, error) {
-	a.opening.Lock()
-	defer a.opening.Unlock()
+func (a *App) openShared(ctx context.Context, o *opening) (*processState, *seal.Keyring, error) {
 	a.mu.Lock()
 	state, keyring, released := a.state, a.keyring, a.released
 	a.mu.Unlock()
@@ -221,38 +233,37 @@ func (a *App) openShared() (*processState, *seal.Keyring, error) {
 	case released:
 		return nil, nil, storage.ErrClosed
 	}
-	value, _, err := processStates.LoadOrNew(a.poolKey(), func() (caddy.Destructor, error) {
-		store, err := a.opener.Open(a.ctx)
-		if err != nil {
-			return nil, err
-		}
-		return newProcessState(store, activeApp), nil
+	shared := processStates.Join(a.poolKey(), a.openStore)
+	state, err := shared.Wait(ctx, func() { // requests are answered 503 at once from now on
+		a.mu.Lock()
+		a.failure = beingOpened{shared}
+		a.mu.Unlock()
+		close(o.slow)
 	})
-	if err != nil {
-		return nil, nil, a.failed(err)
+	if err == nil {
+		keyring, err = a.newKeyring(state)
 	}
-	state = value.(*processState)
-	if keyring, err = a.newKeyring(state); err == nil {
+	if err == nil {
 		err = a.join(state, keyring)
 	}
 	if err == nil {
-		err = a.keep(state, keyring)
+		err = a.keep(shared, state, keyring)
 	}
 	if err != nil {
-		_, _ = processStates.Delete(a.poolKey())
+		_ = shared.Leave()
 		return nil, nil, a.failed(err)
 	}
 	return state, keyring, nil
 }
 
 // keep makes what was opened known, unless Cleanup came meanwhile.
-func (a *App) keep(state *processState, keyring *seal.Keyring) error {
+func (a *App) keep(shared *process.Shared[*processState], state *processState, keyring *seal.Keyring) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.released {
 		return storage.ErrClosed
 	}
-	a.state, a.keyring, a.failure = state, keyring, nil
+	a.shared, a.state, a.keyring, a.failure = shared, state, keyring, nil
 	resealer := reseal.New(state.store, keyring, time.Now)
 	if state.instances != nil { // which decide together
 		resealer = reseal.Follow(state.store, keyring, time.Now)

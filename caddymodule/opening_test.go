@@ -168,10 +168,10 @@ func TestStopWhileTheStoreCannotBeOpened(t *testing.T) {
 	if err := os.Remove(g.db()); err != nil {
 		t.Fatal(err)
 	}
-	if err := app.openSites(); err == nil {
+	if err := app.openSites(app.beginOpening()); err == nil {
 		t.Error("a configuration that was stopped opened its store")
 	}
-	if refs, used := processStates.References("bbolt " + g.db()); used {
+	if refs := processStates.Users("bbolt " + g.db()); refs != 0 {
 		t.Errorf("%d references to the store are left", refs)
 	}
 }

@@ -35,6 +35,7 @@ type recorded struct {
 	RegistrationStatus    int              `json:"registration_status"`
 	Open                  bool             `json:"open"` // answers initialize without a token
 	RefusesResource       bool             `json:"refuses_resource"`
+	AuthedUser            bool             `json:"authed_user"` // of a code, Slack's way
 }
 
 // world is the hosts of a service.
@@ -128,7 +129,23 @@ func newWorld(t *testing.T, rec *recorded) *world {
 		w.endpoint(as.Revocation, oauthtest.RevokePath, nil)
 	}
 	if rec.FormEncoded {
-		w.encodeForms(as.Token)
+		w.reply(as.Token, func(_ string, members oauthtest.Object) (string, string) {
+			values := url.Values{}
+			for name, value := range members {
+				values.Set(name, fmt.Sprint(value))
+			}
+			return "application/x-www-form-urlencoded; charset=utf-8", values.Encode()
+		})
+	}
+	if rec.AuthedUser {
+		w.reply(as.Token, func(grant string, members oauthtest.Object) (string, string) {
+			if grant == "authorization_code" {
+				members = oauthtest.Object{"authed_user": members, "access_token": "xoxb-of-a-bot", "token_type": "bot"}
+			}
+			members["ok"] = true
+			text, _ := json.Marshal(members) // of the fake
+			return "application/json", string(text)
+		})
 	}
 	w.page(rec.MCP, w.serve(rec))
 	return w
@@ -185,32 +202,30 @@ func (r *redirect) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// encodeForms has token responses be forms, as GitHub's are.
-func (w *world) encodeForms(token string) {
+// reply has token responses be written otherwise, for the grant type of the request.
+func (w *world) reply(token string, written func(grant string, members oauthtest.Object) (contentType, body string)) {
 	u, _ := url.Parse(token) // which was parsed before
 	former := w.hosts[u.Host].Page(u.Path, nil)
 	w.hosts[u.Host].Page(u.Path, func(rw http.ResponseWriter, r *http.Request) {
-		answer := &formEncoder{header: http.Header{}, status: http.StatusOK}
-		former(answer, r)
-		values := url.Values{}
+		form, _ := url.ParseQuery(oauthtest.ReadBody(r))
+		reply := &answer{header: http.Header{}, status: http.StatusOK}
+		former(reply, r)
 		members := oauthtest.Object{}
-		_ = json.Unmarshal(answer.body, &members) // of the fake
-		for name, value := range members {
-			values.Set(name, fmt.Sprint(value))
-		}
-		oauthtest.Answer(answer.status, "application/x-www-form-urlencoded; charset=utf-8", values.Encode())(rw, r)
+		_ = json.Unmarshal(reply.body, &members) // of the fake
+		contentType, body := written(form.Get("grant_type"), members)
+		oauthtest.Answer(reply.status, contentType, body)(rw, r)
 	})
 }
 
-type formEncoder struct {
+type answer struct {
 	header http.Header
 	status int
 	body   []byte
 }
 
-func (f *formEncoder) Header() http.Header         { return f.header }
-func (f *formEncoder) WriteHeader(status int)      { f.status = status }
-func (f *formEncoder) Write(b []byte) (int, error) { f.body = append(f.body, b...); return len(b), nil }
+func (f *answer) Header() http.Header         { return f.header }
+func (f *answer) WriteHeader(status int)      { f.status = status }
+func (f *answer) Write(b []byte) (int, error) { f.body = append(f.body, b...); return len(b), nil }
 
 // serve is the MCP server.
 func (w *world) serve(rec *recorded) http.HandlerFunc {
@@ -262,7 +277,7 @@ func tryPreset(t *testing.T, name, file string) {
 	}
 	w := newWorld(t, &rec)
 	if p.Auth.AccountURL != "" {
-		w.page(p.Auth.AccountURL, oauthtest.Document(oauthtest.Object{"login": "alice-there"}))
+		w.page(p.Auth.AccountURL, oauthtest.Document(oauthtest.Object{"login": "alice-there", "user": "alice-there"}))
 	}
 	server := "server " + name
 	if rec.RegisteredApplication {
@@ -295,7 +310,7 @@ func tryPreset(t *testing.T, name, file string) {
 		}
 	}
 	want := strings.Join(p.Auth.Scopes, " ")
-	if got := w.asked[0].Get("scope"); want != "" && !strings.HasPrefix(got, want) {
+	if got := w.asked[0].Get("scope") + w.asked[0].Get("user_scope"); want != "" && !strings.HasPrefix(got, want) {
 		t.Errorf("scope %q, want %q", got, want)
 	}
 	page = alice.accountPage()

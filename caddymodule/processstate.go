@@ -11,6 +11,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/pins"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
@@ -35,13 +37,14 @@ const (
 	usesInterval    = time.Minute
 	resealInterval  = 250 * time.Millisecond
 	tracesInterval  = 5 * time.Second
+	catalogInterval = time.Second
 	followInterval  = time.Second // between failures to begin
 )
 
 // processStates holds one processState per store, by App.poolKey. Caddy starts a
 // new configuration before it stops the old one, and a bbolt file can be opened
 // only once.
-var processStates = caddy.NewUsagePool()
+var processStates = process.NewPool[*processState]()
 
 // processState is an open store, what is cached of it, and what the process does
 // with it. It outlives a reload, and keeps nothing of any configuration, not even
@@ -54,6 +57,8 @@ type processState struct {
 	tokens         *tokens.Cache
 	connections    *accounts.Shared
 	virtualKeys    virtualkeys.Known
+	catalog        *catalog.Catalog
+	pins           *pins.Pins
 	active         func() *App // of the configuration that serves now, or nil
 	reported       lastReport  // about the store
 	reportedKeys   lastReport  // about the virtual keys
@@ -61,6 +66,7 @@ type processState struct {
 	reportedEnds   lastReport  // about what rested on keys that are gone
 	reportedSeals  lastReport  // about sealing anew
 	reportedTraces lastReport  // about traces of what failed
+	reportedOffers lastReport  // about what MCP servers offer
 	reportedOthers lastReport  // about other instances
 	// reportedChanges is about looking for what other instances changed.
 	reportedChanges lastReport
@@ -80,6 +86,8 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 		store:       store,
 		tokens:      tokens.NewCache(store, tokenCacheSize),
 		connections: accounts.NewShared(),
+		catalog:     catalog.New(),
+		pins:        pins.New(),
 		active:      active,
 		stop:        stop,
 	}
@@ -104,6 +112,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p.done.Go(func() { every(ctx, usesInterval, p.saveKeyUses) })
 	p.done.Go(func() { every(ctx, resealInterval, p.reseal) })
 	p.done.Go(func() { every(ctx, tracesInterval, p.saveServingTraces) })
+	p.done.Go(func() { every(ctx, catalogInterval, p.syncOffers) })
 	if shared, ok := store.(storage.Watcher); ok {
 		p.follow(ctx, shared)
 	}

@@ -495,11 +495,12 @@ func TestHealthChecks(t *testing.T) {
 	}
 }
 
-// Who logs at level DEBUG sees the headers of a request as the client sent them.
+// Who logs at level DEBUG sees the headers of a request to a server with a proxy block
+// as the client sent them.
 func TestDebugLogHasHeaders(t *testing.T) {
 	t.Setenv("UPSTREAM", "canary-of-the-upstream")
 	up := oauthtest.Serve(t, nil)
-	g := newGateway(t, alice+"server a /mcp "+up.URL+" {\nauth headers {\nX-Secret {env.UPSTREAM}\n}\n}")
+	g := newGateway(t, alice+"server a /mcp "+up.URL+" {\nproxy {\n}\nauth headers {\nX-Secret {env.UPSTREAM}\n}\n}")
 	status(t, g.call("POST", "/mcp", initialize, "Mcp-Param-X", "of the client"), http.StatusOK)
 	for line := range strings.Lines(g.log()) {
 		if !strings.Contains(line, "upstream roundtrip") {

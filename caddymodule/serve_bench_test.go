@@ -16,6 +16,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/pins"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
@@ -49,6 +51,18 @@ var (
 // proxy, and its cache of tokens. auth may be nil.
 func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth, change ...func(*config.Server)) (*Handler, *tokens.Cache) {
 	tb.Helper()
+	state := &processState{Process: process.Acquire(), store: store, tokens: tokens.NewCache(store, tokenCacheSize), connections: accounts.NewShared(), catalog: catalog.New(), pins: pins.New()}
+	tb.Cleanup(state.Release)
+	h := resolvedHandler(tb, auth, change...)
+	h.forwarders = []gateway.Forwarder{new(stub)}
+	s, _ := newSite(h, state, stubKeys)
+	h.site.Store(s)
+	return h, state.tokens
+}
+
+// resolvedHandler is a handler without Caddy and without a store.
+func resolvedHandler(tb testing.TB, auth *config.Auth, change ...func(*config.Server)) *Handler {
+	tb.Helper()
 	h := &Handler{
 		Site: config.Site{
 			PublicURL: "https://mcp.example.com", Identities: []config.Identity{{Kind: "anonymous"}},
@@ -64,16 +78,10 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth, ch
 		tb.Fatal(err)
 	}
 	h.host, h.events = neighbours.NewHost(h.cfg), event.NewRecorder(event.Options{Now: time.Now})
-	h.forwarders = []gateway.Forwarder{new(stub)}
-	tokens := tokens.NewCache(store, tokenCacheSize)
-	state := &processState{Process: process.Acquire(), store: store, tokens: tokens, connections: accounts.NewShared()}
-	tb.Cleanup(state.Release)
 	if err := h.brand(); err != nil {
 		tb.Fatal(err)
 	}
-	s, _ := newSite(h, state, stubKeys)
-	h.site.Store(s)
-	return h, tokens
+	return h
 }
 
 // storeToken takes a grant through the store as people do, and returns its
@@ -82,10 +90,10 @@ func storeToken(store storage.Store, grant string) (string, error) {
 	return storeTokenAs(store, grant, stubTokens.New)
 }
 
-func storeTokenAs(store storage.Store, grant string, newToken func() string) (string, error) {
+func storeTokenAs(store storage.Store, grant string, newToken func(tokens.Contents) string) (string, error) {
 	const issuer, client = "https://mcp.example.com", "c"
 	ctx, now := context.Background(), time.Now()
-	end, code, token := now.Add(24*time.Hour), storage.HashOf(grant), newToken()
+	end, code := now.Add(24*time.Hour), storage.HashOf(grant)
 	id := storage.Identity{Kind: "anonymous", Subject: "anonymous:" + grant}
 	scope, resources := []string{"mcp:use"}, []string{issuer + "/mcp"}
 	if _, err := store.SaveFlow(ctx, storage.Flow{ID: grant, Issuer: issuer, Identity: id, ExpiresAt: end}, now); err != nil {
@@ -101,12 +109,14 @@ func storeTokenAs(store storage.Store, grant string, newToken func() string) (st
 	}); err != nil {
 		return "", err
 	}
+	access := storage.AccessToken{
+		GrantID: grant, Issuer: issuer, ClientID: client, Identity: id, Scope: scope, Audience: resources, IssuedAt: now, ExpiresAt: end,
+	}
+	token := newToken(tokens.ContentsOf(&access))
+	access.Hash = storage.HashOf(token)
 	claimed, err := store.ClaimCode(ctx, storage.CodeClaim{
 		Hash: code, Issuer: issuer, ClientID: client, Challenge: "x", Now: now,
-		Issue: storage.Issue{GrantExpiresAt: end, Access: storage.AccessToken{
-			Hash: storage.HashOf(token), GrantID: grant, Issuer: issuer, ClientID: client, Identity: id,
-			Scope: scope, Audience: resources, IssuedAt: now, ExpiresAt: end,
-		}},
+		Issue: storage.Issue{GrantExpiresAt: end, Access: access},
 	})
 	if err == nil && claimed.Verdict != storage.OK {
 		err = fmt.Errorf("verdict %v", claimed.Verdict)
@@ -151,7 +161,7 @@ func TestServeHTTPAllocations(t *testing.T) {
 			}
 			if auth != nil {
 				key := map[string]string{"Authorization": "key"}
-				if err := h.site.Load().broker.ConnectHeaders(t.Context(), "anonymous:1", "a", key, time.Time{}, storage.Authentication{}); err != nil {
+				if err := h.site.Load().broker.ConnectHeaders(t.Context(), accounts.ConnectRequest{Owner: "anonymous:1", Server: "a"}, key); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -182,13 +192,13 @@ func TestSignedCallAllocations(t *testing.T) {
 	store := &readCounter{Store: memstore.New()}
 	h, cache := newStubbedHandler(t, store, nil, func(s *config.Server) { s.IdentityJWT = "X-Identity" })
 	signed := "eyJhbGciOiJFZERTQSIs." + strings.Repeat("x", 600) + ".y"
-	token, err := storeTokenAs(store, "1", func() string { return signed })
+	token, err := storeTokenAs(store, "1", func(tokens.Contents) string { return signed })
 	if err != nil {
 		t.Fatal(err)
 	}
 	hash := storage.HashOf(token)
 	_, generation := cache.Fresh(hash, time.Now())
-	if _, err := cache.Read(t.Context(), hash, time.Now(), generation); err != nil { // as if it had been issued here
+	if _, err := cache.Read(t.Context(), hash, time.Now(), generation, func(tokens.Contents) bool { return true }); err != nil { // as if it had been issued here
 		t.Fatal(err)
 	}
 	if _, err := h.site.Load().as.Signing.Published(t.Context()); err != nil {

@@ -9,11 +9,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	oauthclient "github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/pins"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
@@ -22,13 +24,16 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/routes"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/toollists"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/toolchanges"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealedvalue"
 )
 
 // site is a configured handler at work: its authorization server and its path
@@ -39,6 +44,9 @@ type site struct {
 	events  *event.Recorder
 	broker  *accounts.Broker // nil unless a server is connected
 	archive *trace.Archive
+	kept    sealedvalue.Place // of what is stored of MCP servers
+	offers  []*catalog.Server // whose lists are read
+	pinned  []*pins.Tools     // of those that pin them
 	routes  *routes.Table
 }
 
@@ -60,10 +68,12 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	as := server.New(h.cfg, deps)
 	s := &site{
 		as: as, events: h.events, broker: broker, archive: trace.NewArchive(h.cfg.Issuer, state.store, keys, time.Now),
+		kept: sealedvalue.Place{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now},
 	}
+	asker := &toollists.Asker{Accounts: broker, Events: h.events, Now: time.Now}
 	people := consent.New(consent.Deps{
 		Server: as, Broker: broker, Pages: h.pages, Events: h.events, LinkUsed: state.Elicitations.Complete, LinkAskedBy: state.Elicitations.AskedBy,
-		Logins: logins,
+		Logins: logins, Catalog: state.catalog, Asker: asker, Changed: &toolchanges.Tools{Of: func(server string) *pins.Tools { return state.pins.Of(h.cfg.Issuer, server) }, Kept: s.kept},
 	})
 	all := append(as.Routes(), people.Routes()...)
 	for i, route := range all {
@@ -75,7 +85,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	shared := &gateway.Site{
 		Issuer: h.cfg.Issuer, Who: h.cfg.Who, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
 		Sessions: mcp.SessionsOf(keys, h.cfg.Issuer), States: mcp.NewStates(keys, h.cfg.Issuer), Ahead: storage.AheadOf(state.store),
-		Limiter: state.Limiter, Streams: state.Streams, Elicitations: state.Elicitations,
+		Limiter: state.Limiter, Streams: state.Streams, Elicitations: state.Elicitations, Store: state.store,
 		AccessLog: h.logged, Traced: h.traced, Events: h.events, Audit: h.audit,
 	}
 	if as.Signing != nil {
@@ -85,11 +95,13 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	for i, configured := range h.cfg.Servers {
 		server := &gateway.Server{
 			Server: configured, Site: shared, Gate: as.Gate(configured, h.landing.Servers[configured.ID]), Forward: h.forwarders[i],
-			Counts: counted(h, configured),
+			Counts: counted(h, configured), Offers: state.catalog.Of(h.cfg.Issuer, configured.ID),
 		}
-		if configured.Rules != nil {
-			server.Offers = state.Catalog.Of(h.cfg.Issuer, configured.ID)
+		s.offers = append(s.offers, server.Offers)
+		if server.Pinned = gateway.NewPinned(configured, state.pins.Of(h.cfg.Issuer, configured.ID), s.kept); server.Pinned != nil {
+			s.pinned = append(s.pinned, server.Pinned.Tools)
 		}
+		asker.Add(server)
 		servers[server.Resource] = server
 		s.routes.AddServer(server, func(account *config.Server) *gateway.Server {
 			of := *server

@@ -7,7 +7,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/pins"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
@@ -27,7 +29,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	}
 	store := memstore.New()
 	state := &processState{
-		Process: process.Acquire(), store: store, tokens: tokens.NewCache(store, 1), connections: accounts.NewShared(),
+		Process: process.Acquire(), store: store, tokens: tokens.NewCache(store, 1), connections: accounts.NewShared(), catalog: catalog.New(), pins: pins.New(),
 	}
 	t.Cleanup(state.Release)
 	t.Cleanup(state.connections.Close)

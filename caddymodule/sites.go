@@ -2,14 +2,17 @@ package caddymodule
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -110,4 +113,42 @@ func (s *sites) allServers() []*gateway.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.servers))
+}
+
+// checkSites looks at every site as its clients will see it, and announces those that
+// work. It refuses a configuration that cannot, if there is still time for that.
+func checkSites(a *App, refuse bool) error {
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil // without it there are no handlers
+	}
+	reports := map[*Handler]*selfcheck.Report{}
+	for _, h := range a.sites.handlers {
+		if a.sites.first(h) != h {
+			continue
+		}
+		reports[h] = selfcheck.Run(a.ctx, app.(*caddyhttp.App), selfcheck.Site{
+			Config: h.cfg, Serve: h.serveAlone, Locate: func(directives []string) string { return adapted.locateBeside(h, directives) },
+			Is: func(other caddyhttp.MiddlewareHandler) bool {
+				copied, ok := other.(*Handler)
+				return ok && copied.cfg.Issuer == h.cfg.Issuer
+			},
+		})
+		if err := reports[h].Refusal(); err != nil {
+			err = fmt.Errorf("%s cannot work: %w", h.cfg.Issuer, err)
+			if refuse {
+				return err
+			}
+			a.mu.Lock()
+			a.unfit = err
+			a.mu.Unlock()
+		}
+	}
+	for _, h := range a.sites.handlers {
+		if r := reports[h]; r != nil {
+			r.Log(h.cfg.Issuer, h.log)
+			h.announce(r)
+		}
+	}
+	return nil
 }

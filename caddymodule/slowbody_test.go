@@ -36,7 +36,11 @@ func TestSlowBody_N08(t *testing.T) {
 				t.Parallel()
 				body, writer := io.Pipe()
 				dripped := make(chan struct{})
-				go func() { drip(writer); close(dripped) }()
+				go func() {
+					if drip(writer) {
+						close(dripped)
+					}
+				}()
 				defer body.Close()
 				req, err := http.NewRequestWithContext(t.Context(), "POST", g.url+path, body)
 				if err != nil {
@@ -68,13 +72,14 @@ func serverPath(t *testing.T) string {
 	return activeHandler(t).Servers[0].Path
 }
 
-// drip writes a byte now and then, for a minute.
-func drip(w *io.PipeWriter) {
+// drip writes a byte now and then, for a minute, and reports whether all were taken.
+func drip(w *io.PipeWriter) bool {
 	for range 600 {
 		if _, err := w.Write([]byte("a")); err != nil {
-			return
+			return false
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	_ = w.Close()
+	return true
 }

@@ -193,8 +193,11 @@ func (b *BboltStorage) Key() string { return b.path }
 func (*BboltStorage) Durable() bool { return true }
 
 // Open implements storage.Opener.
-func (b *BboltStorage) Open(context.Context) (storage.Store, error) {
-	s, err := boltstore.Open(b.path, boltstore.Options{Observe: counts.ObserveStore})
+func (b *BboltStorage) Open(ctx context.Context) (storage.Store, error) {
+	s, err := boltstore.Open(b.path, boltstore.Options{
+		Observe:  counts.ObserveStore,
+		Progress: func(done, total int64) error { return storage.ReportOpening(ctx, done, total) },
+	})
 	if err != nil {
 		return nil, err // not a nil store in an interface
 	}

@@ -89,10 +89,13 @@ func (s *PostgresStorage) resolve() error {
 	}
 	s.resolved = fmt.Sprintf("%+v", options)
 	options.Observe, options.Warn = counts.ObserveStore, func(text string) { caddy.Log().Named(appName).Warn(text) }
-	options.Renew = func() (string, error) { // a file has another password by now
-		dsn, _, err := placeholders.Replace(s.DSN)
-		return dsn, err
+	again := func(text string) func() (string, error) { // a file has another password by now
+		return func() (string, error) {
+			dsn, _, err := placeholders.Replace(text)
+			return dsn, err
+		}
 	}
+	options.Renew, options.RenewListen = again(s.DSN), again(s.ListenDSN)
 	var err error
 	s.parsed, err = pgstore.Parse(options)
 	var listen *pgstore.ListenError

@@ -99,10 +99,15 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 	}
 }
 
-// slowly answers in parts, with the given header, until next is closed.
+// slowly answers in parts, with the given header, until next is closed. It lists no
+// tools to pages that ask for them.
 func slowly(t *testing.T, header, value string) (up *oauthtest.Host, next chan string) {
 	next = make(chan string)
 	return oauthtest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(oauthtest.ReadBody(r), `"caddy-mcp-oauth-`) {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
 		w.Header().Set(header, value)
 		for text := range next {
 			_, _ = io.WriteString(w, text)

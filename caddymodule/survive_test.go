@@ -46,6 +46,7 @@ func TestDamagedDatabase_N03(t *testing.T) {
 	if _, err := file.WriteAt(make([]byte, info.Size()-pages), pages); err != nil {
 		t.Fatal(err)
 	}
+	before := up.Hits() // the page has asked for tools
 	stateOf(t, g).sweep(t.Context())
 	if text := g.log(); !strings.Contains(text, "removing records whose time is over") || !strings.Contains(text, "damaged") {
 		t.Error("the log does not say why")
@@ -53,7 +54,7 @@ func TestDamagedDatabase_N03(t *testing.T) {
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusServiceUnavailable)
 	status(t, g.call("POST", "/api/oauth/per-user/register", `{"redirect_uris":["https://a.example/cb"]}`, "Content-Type", "application/json"), http.StatusServiceUnavailable)
 	status(t, g.call("GET", "/nothing", ""), http.StatusOK)
-	if up.Hits() != 0 {
-		t.Error("a call passed")
+	if n := up.Hits() - before; n != 0 {
+		t.Errorf("%d calls passed, want none", n)
 	}
 }

@@ -268,7 +268,7 @@ func TestVirtualKeyExpires_D09(t *testing.T) {
 	soon := adminKey(t, addr, "PATCH", "/mcp_oauth/keys/alice", `{"expires_in":"1s"}`, 200)
 	time.Sleep(time.Until(soon.ExpiresAt))
 	g.callWith("/mcp", made.Key, 401)
-	eventually(t, func() bool { return len(grantsAt(t, addr, "?subject=virtual_key:alice").Grants) == 0 })
+	oauthtest.Eventually(t, "the grant does not end", func() bool { return len(grantsAt(t, addr, "?subject=virtual_key:alice").Grants) == 0 })
 	if key := adminKey(t, addr, "GET", "/mcp_oauth/keys/alice", "", 200); key.Status != "expired" {
 		t.Errorf("%+v", key)
 	}
@@ -279,12 +279,6 @@ func TestVirtualKeyExpires_D09(t *testing.T) {
 	if key := adminKey(t, addr, "PATCH", "/mcp_oauth/keys/alice", `{"expires_at":null}`, 200); !key.ExpiresAt.IsZero() {
 		t.Errorf("%+v", key)
 	}
-}
-
-// eventually waits for what takes a few seconds.
-func eventually(t *testing.T, done func() bool) {
-	t.Helper()
-	oauthtest.Eventually(t, "it does not happen", done)
 }
 
 // What an operator gets wrong is answered with what to do, and changes nothing.
@@ -468,7 +462,7 @@ func TestConfigurationTakesAName_D09(t *testing.T) {
 	g.callWith("/mcp", made.Key, 401)
 	g.callWith("/mcp", keyOf("alice"), 200)
 	g.callWith("/mcp", accessToken(t, answer), 401)
-	eventually(t, func() bool { return strings.Contains(g.log(), "the configuration has one of its name now") })
+	oauthtest.Eventually(t, "the log does not say it", func() bool { return strings.Contains(g.log(), "the configuration has one of its name now") })
 	if got := adminSend(t, addr, "PATCH", "/mcp_oauth/keys/Alice", `{"disabled":false}`, 409); !strings.Contains(got, "in the configuration") {
 		t.Errorf("got %s", got)
 	}
@@ -491,7 +485,7 @@ func TestDeleteTheKeyOfATakenName(t *testing.T) {
 	addr := g.withAdmin(lines)
 	adminKey(t, addr, "POST", "/mcp_oauth/keys", `{"name":"alice"}`, 201)
 	g.withAdminAt(addr, people("alice")+"server a /mcp "+up.URL+"\nserver b /b "+up.URL+"\n")
-	eventually(t, func() bool { return strings.Contains(g.log(), "the configuration has one of its name now") })
+	oauthtest.Eventually(t, "the log does not say it", func() bool { return strings.Contains(g.log(), "the configuration has one of its name now") })
 	answer := g.signInWith(keyOf("alice"))
 	if got := adminSend(t, addr, "DELETE", "/mcp_oauth/keys/alice?connections=true", "", 409); !strings.Contains(got, "leave out connections") {
 		t.Errorf("got %s", got)
@@ -530,7 +524,7 @@ func TestVirtualKeyInAFileChanges_D09(t *testing.T) {
 	token := accessToken(t, answer)
 	for what, text := range map[string]string{"empty": "", "short": "x", "guessable": "passwordpassword", "of another": keyOf("bob")} {
 		write(text)
-		eventually(t, func() bool { return strings.Contains(g.log(), "the one that was there before stays good until it has") })
+		oauthtest.Eventually(t, "the log does not say it", func() bool { return strings.Contains(g.log(), "the one that was there before stays good until it has") })
 		g.callWith("/mcp", first, 200)
 		if n := g.logged("stays good until it has"); n == 0 {
 			t.Errorf("%s: %d lines", what, n)
@@ -545,13 +539,13 @@ func TestVirtualKeyInAFileChanges_D09(t *testing.T) {
 		t.Errorf("the log says %d times that there is no file, want once", got)
 	}
 	write(second)
-	eventually(t, func() bool { return g.logged("Its file has another key") == 1 })
+	oauthtest.Eventually(t, "the log does not say it", func() bool { return g.logged("Its file has another key") == 1 })
 	g.callWith("/mcp", second, 200)
 	g.callWith("/mcp", first, 401)
 	g.callWith("/mcp", token, 401)
-	eventually(t, func() bool { return len(grantsAt(t, addr, "?subject=virtual_key:alice").Grants) == 0 })
+	oauthtest.Eventually(t, "the grant does not end", func() bool { return len(grantsAt(t, addr, "?subject=virtual_key:alice").Grants) == 0 })
 	write(first)
-	eventually(t, func() bool { return g.logged("Its file has another key") == 2 })
+	oauthtest.Eventually(t, "the log does not say it", func() bool { return g.logged("Its file has another key") == 2 })
 	g.callWith("/mcp", first, 200)
 	g.callWith("/mcp", token, 401)
 	g.refresh(answer, 400)

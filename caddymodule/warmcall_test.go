@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -26,7 +26,7 @@ func TestWarmCallReadsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := map[string]string{"Authorization": "key"}
-	if err := h.site.Load().broker.ConnectHeaders(t.Context(), "anonymous:1", "a", key, time.Time{}, storage.Authentication{}); err != nil {
+	if err := h.site.Load().broker.ConnectHeaders(t.Context(), accounts.ConnectRequest{Owner: "anonymous:1", Server: "a"}, key); err != nil {
 		t.Fatal(err)
 	}
 	call := func() {

@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -34,6 +36,9 @@ func (h *Handler) warn() {
 	h.warnOfNoEffect()
 	for _, err := range h.cfg.AccessWarnings() {
 		h.log.Warn("an access rule has no effect", zap.String("rule", adapted.locate(h, err).Error()))
+	}
+	for _, err := range h.cfg.UnknownPeople() {
+		h.log.Warn("somebody in an access rule can be nobody here", zap.String("rule", adapted.locate(h, err).Error()))
 	}
 	if r := h.cfg.Registration; *r.Dynamic {
 		if *r.RateLimit == 0 {
@@ -73,7 +78,7 @@ func (h *Handler) warnOfNoEffect() {
 		h.log.Warn("an option has no effect", zap.String("option", option), zap.String("reason", reason))
 	}
 	r, l := h.cfg.Registration, h.cfg.Lifetimes
-	if !*r.Dynamic && r.TokenHash != nil {
+	if !*r.Dynamic && r.NeedsToken() {
 		warn("registration initial_access_token", "dynamic is off")
 	}
 	if !*r.MetadataDocuments && len(r.AllowHosts)+len(r.DenyHosts) > 0 {
@@ -185,4 +190,25 @@ func queryOf(text string) url.Values {
 	_, query, _ := strings.Cut(text, "?")
 	values, _ := url.ParseQuery(query) // of a mistake, what is right
 	return values
+}
+
+// warnOfUnmatched tells, once for this configuration, which names in access rules stand
+// for nothing that a server listed, as soon as it has listed all.
+func (h *Handler) warnOfUnmatched(offers func(server string) *catalog.Server) {
+	for _, err := range h.cfg.UnmatchedNames(func(server string, kind access.Kind) []string {
+		known := offers(server)
+		if !known.HasEnded(kind) {
+			return nil
+		}
+		if _, checked := h.unmatched.LoadOrStore(server+" "+kind.String(), true); checked {
+			return nil
+		}
+		names := []string{}
+		for _, e := range known.All(kind) {
+			names = append(names, e.Name)
+		}
+		return names
+	}) {
+		h.log.Warn("a name in an access rule stands for nothing", zap.String("rule", adapted.locate(h, err).Error()))
+	}
 }

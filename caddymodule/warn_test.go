@@ -24,9 +24,17 @@ func TestWarnings(t *testing.T) {
 		unproved  = "told unverified names"
 		elsewhere = "calls go to the addresses in proxy"
 		noEffect  = "an option has no effect"
-		unmatched = "an access rule has no effect"
+		noRule    = "an access rule has no effect"
+		noPerson  = "somebody in an access rule can be nobody here"
 	)
-	all := []string{names, literal, rate, unused, unproved, elsewhere, noEffect, unmatched}
+	const (
+		machine  = "client batch {\nsecret sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8\nclient_credentials\n}\nclient desk {\nredirect_uri https://desk.example/cb\n}\n"
+		workload = "identity workload mesh spiffe://example.org {\njwks_uri http://127.0.0.1:1/keys\nallow claim:sub=spiffe://example.org/ns/*\n}\n"
+	)
+	tools := func(whom string) string {
+		return "server a /mcp " + upstream + " {\ntools {\nallow * " + whom + "\n}\n}\ninsecure_allow_loopback"
+	}
+	all := []string{names, literal, rate, unused, unproved, elsewhere, noEffect, noRule, noPerson}
 	for name, tt := range map[string]struct {
 		lines string
 		want  []string // and none of the others
@@ -58,8 +66,21 @@ func TestWarnings(t *testing.T) {
 		"keys only":                      {alice + "server a /mcp " + upstream + "\nregistration {\ndynamic off\nmetadata_documents off\n}", []string{noEffect}, "only virtual keys work"},
 		"refresh beyond grant":           {alice + "server a /mcp " + upstream + "\nrefresh_token_lifetime 100d", []string{noEffect}, `"option":"refresh_token_lifetime"`},
 		"access beyond grant":            {alice + "server a /mcp " + upstream + "\naccess_token_lifetime 2d\nabsolute_grant_lifetime 1d", []string{noEffect}, `"option":"access_token_lifetime"`},
-		"a rule behind another":          {alice + "server a /mcp " + upstream + " {\ntools {\nallow get_*\ndeny get_secret\n}\n}", []string{unmatched}, "deny get_secret: `deny get_secret` never decides: `allow get_*` before it matches whatever it does, at Caddyfile:"},
-		"a group that nobody tells":      {alice + "server a /mcp " + upstream + " {\ntools {\nallow * group:staff\n}\n}", []string{unmatched}, "allow *: group:staff never fits: no identity tells anything of people; add identity oidc or dashboard, at Caddyfile:"},
+		"a rule behind another":          {alice + "server a /mcp " + upstream + " {\ntools {\nallow get_*\ndeny get_secret\n}\n}", []string{noRule}, "deny get_secret: it never decides: `allow get_*` before it matches whatever it does, at Caddyfile:"},
+		"a group that nobody tells":      {alice + "server a /mcp " + upstream + " {\ntools {\nallow * group:staff\n}\n}", []string{noPerson}, "allow *: group:staff never fits: no identity tells anything of people; add identity oidc or dashboard, at Caddyfile:"},
+		"one of several, nobody":         {alice + tools("key:alice group:staff"), []string{noPerson}, "allow *: group:staff never fits: no identity tells anything of people"},
+		"nobody may use the server":      {alice + "server a /mcp " + upstream + " {\nallow key:alice user:client:batch\n}", []string{noPerson}, `user:client:batch never fits: there is no client with client_credentials \"batch\", at Caddyfile:`},
+		"a program":                      {alice + machine + workload + tools("user:client:batch user:workload:mesh:spiffe://example.org/ns/x client:desk"), nil, ""},
+		"a program that is none":         {alice + machine + tools("user:client:bach"), []string{noPerson}, `user:client:bach never fits: there is no client with client_credentials \"bach\"; did you mean batch?, at Caddyfile:`},
+		"an application, no program":     {alice + machine + tools("user:client:desk"), []string{noPerson}, `user:client:desk never fits: there is no client with client_credentials \"desk\"; use one of: batch, at Caddyfile:`},
+		"a program without a name":       {alice + machine + workload + tools("user:workload:mesh:"), []string{noPerson}, "user:workload:mesh: never fits: no identity workload has such a program"},
+		"a program of no identity":       {alice + tools("user:workload:mesh:x"), []string{noPerson}, "user:workload:mesh:x never fits: no identity workload has such a program; write workload:<name of the identity>:<its name>, at Caddyfile:"},
+		"a person of no identity":        {alice + tools("user:oidc:company:1"), []string{noPerson}, "user:oidc:company:1 never fits: nobody signs in here by such an identity, at Caddyfile:"},
+		"a key by its subject":           {alice + tools("user:virtual_key:alice"), nil, ""},
+		"an address that nobody tells":   {"identity anonymous\n" + tools("user:a@example.com"), []string{noPerson}, "user:a@example.com never fits: no identity tells anything of people"},
+		"a client that is none":          {alice + machine + tools("client:dsek"), []string{noPerson}, `client:dsek never fits: there is no client \"dsek\"; did you mean desk?, at Caddyfile:`},
+		"a client that registers itself": {alice + tools("client:2f6b1c0e-0f3b-4b3b-8f5a-2f1a3c9d7e10 client:https://app.example/client.json"), nil, ""},
+		"a document that none may use":   {alice + tools("client:https://app.example/client.json") + "\nregistration {\nmetadata_documents off\n}", []string{noPerson}, `there is no client \"https://app.example/client.json\", at Caddyfile:`},
 		"rules that matter":              {alice + "server a /mcp " + upstream + " {\ntools {\ndeny delete_* destructive\nallow * read_only key:alice\n}\n}", nil, ""},
 		"optional for nobody":            {alice + "server a /mcp " + upstream + " {\nauth oauth {\noptional\n}\n}", []string{noEffect}, `"option":"auth oauth optional"`},
 		"a claim that nobody has":        {alice + "server a /mcp " + upstream + "\naccess_token_format jwt\naccess_token_claims email role", []string{noEffect}, `"option":"access_token_claims role"`},

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"compress/gzip"
 	"encoding/base64"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,13 +33,23 @@ type wayAround struct {
 	Way string
 	// Server is how the server reads: see lenient.
 	Server   string
+	At       string // the path of the server; default: /ruled
 	Method   string // default: POST
 	Headers  map[string]string
 	Body     string
 	Fill     int    // how often the @ in the body is repeated
 	Encoding string // of the body as it is sent, and here for base64
 	Chunked  bool
-	Uses     string // what is used if nothing is in the way
+	Uses     string // what is used, or shown, if nothing is in the way
+	// Shut are the checks that shut it, of integration_test/checks_test.go; of several,
+	// each is enough.
+	Shut   []string
+	Always bool // it is shut without rules, too
+	// Answer is what the server answers, in which a # is another number each time, and
+	// AnswerHeaders with what; default: JSON without anything to see.
+	Answer        string
+	AnswerHeaders map[string]string
+	AnswerStatus  int
 }
 
 // rulesAround deny what the ways around are after.
@@ -46,30 +58,23 @@ const rulesAround = " {\n" +
 	"resources {\ndeny file:///docs/secret*\nallow file:///docs/*\n}\n" +
 	"prompts {\ndeny admin\nallow *\n}\n}\n"
 
+// rulesWide allow what they do not deny.
+const rulesWide = " {\nresources {\ndeny file:///docs/secret file:///etc/* https://h/secret \"file:///docs/my secret\"\nallow *\n}\n}\n"
+
 // No way around the rules leads to a server that would take it. Each of them works
 // where there are no rules: the same request uses there what it is after.
 func TestNoWayAroundAccessRules(t *testing.T) {
-	text, err := os.ReadFile("testdata/ways-around.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ways []wayAround
-	if err := json.Unmarshal(text, &ways); err != nil {
-		t.Fatal(err)
-	}
+	server, g := lenientGateway(t)
+	ways := waysAround(t)
 	if len(ways) < 40 {
 		t.Fatalf("%d ways around are too few", len(ways))
 	}
-	server := &lenientServer{}
-	upstream := httptest.NewServer(server)
-	t.Cleanup(upstream.Close)
-	g := newGateway(t, alice+"server open /open "+upstream.URL+"/mcp\nserver ruled /ruled "+upstream.URL+"/mcp"+rulesAround)
 	for _, way := range ways {
 		t.Run(way.Way, func(t *testing.T) {
-			if got := server.usedBy(t, g, "/open", &way); !slices.Contains(got, way.Uses) {
+			if got := server.usedBy(t, g, "/open", &way); slices.Contains(got, way.Uses) == way.Always {
 				t.Fatalf("without rules it uses %q, want %q: it is no way around", got, way.Uses)
 			}
-			if got := server.usedBy(t, g, "/ruled", &way); slices.Contains(got, way.Uses) {
+			if got := server.usedBy(t, g, cmp.Or(way.At, "/ruled"), &way); slices.Contains(got, way.Uses) {
 				t.Errorf("it uses %q", got)
 			}
 		})
@@ -88,18 +93,42 @@ func TestNoWayAroundAccessRules(t *testing.T) {
 	}
 }
 
+func waysAround(t *testing.T) (ways []wayAround) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/ways-around.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &ways); err != nil {
+		t.Fatal(err)
+	}
+	return ways
+}
+
+// lenientGateway is a site with one server twice: open to all, and with rules.
+func lenientGateway(t *testing.T) (*lenientServer, *instance) {
+	t.Helper()
+	server := &lenientServer{}
+	upstream := httptest.NewServer(server)
+	t.Cleanup(upstream.Close)
+	return server, newGateway(t, alice+"server open /open "+upstream.URL+"/mcp\nserver ruled /ruled "+upstream.URL+"/mcp"+rulesAround+
+		"server wide /wide "+upstream.URL+"/mcp"+rulesWide)
+}
+
 // lenientServer is an MCP server that notes what it was made to use.
 type lenientServer struct {
-	mu   sync.Mutex
-	as   string // how it reads
-	used []string
+	mu    sync.Mutex
+	way   *wayAround // that is tried
+	used  []string
+	tries int
 }
 
 // usedBy sends a request, and returns what the server was made to use.
 func (s *lenientServer) usedBy(t *testing.T, g *instance, at string, way *wayAround) []string {
 	t.Helper()
 	s.mu.Lock()
-	s.as, s.used = way.Server, nil
+	s.way, s.used = way, nil
+	s.tries++
 	s.mu.Unlock()
 	body := way.sent(t)
 	method := way.Method
@@ -116,6 +145,7 @@ func (s *lenientServer) usedBy(t *testing.T, g *instance, at string, way *wayAro
 	}
 	req.Header.Set("Authorization", "Bearer "+aliceKey)
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept-Encoding", "identity")
 	for name, value := range way.Headers {
 		req.Header.Set(name, value)
 	}
@@ -123,11 +153,15 @@ func (s *lenientServer) usedBy(t *testing.T, g *instance, at string, way *wayAro
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.Copy(io.Discard, res.Body)
+	shown, _ := io.ReadAll(res.Body)
 	_ = res.Body.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.used)
+	used := slices.Clone(s.used)
+	if way.Answer != "" && strings.Contains(strings.ReplaceAll(string(shown), `\u0065`, "e"), "delete_repo") {
+		used = append(used, "shown delete_repo")
+	}
+	return used
 }
 
 // sent returns the body as it is sent.
@@ -166,15 +200,23 @@ func (w *wayAround) sent(t *testing.T) []byte {
 // ServeHTTP implements http.Handler.
 func (s *lenientServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{}}`)
+	for name, value := range s.way.AnswerHeaders {
+		w.Header().Set(name, value)
+	}
+	w.WriteHeader(cmp.Or(s.way.AnswerStatus, http.StatusOK))
+	_, _ = io.WriteString(w, strings.ReplaceAll(cmp.Or(s.way.Answer, `{"jsonrpc":"2.0","id":1,"result":{}}`), "#", strconv.Itoa(s.tries)))
 	if err != nil { // broken off: nothing is done
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, m := range lenient(s.as).messages(decoded(r.Header, body)) {
-		s.used = append(s.used, lenient(s.as).uses(r.Header, m)...)
+	as := lenient(s.way.Server)
+	if as == "session" {
+		s.used = append(s.used, "session "+r.Header.Get("Mcp-Session-Id"))
+	}
+	for _, m := range as.messages(decoded(r.Header, body)) {
+		s.used = append(s.used, as.uses(r.Header, m)...)
 	}
 }
 
@@ -205,8 +247,10 @@ func decoded(h http.Header, body []byte) []byte {
 
 // lenient is a way to read messages: of names that repeat the "last" or the "first"
 // counts, names of members are "folded", so are "names" of items, "uri"s are decoded
-// and walked, the "header" counts, several texts are a "stream", and a byte order
-// "mark" is skipped.
+// and walked, the "header" counts, several texts are a "stream", a byte order
+// "mark" is skipped, of "hosts" only the name counts, and none where files are, "wide"
+// characters are folded before a path is walked, names are as on "windows", of "lists" in the place of names the first counts, and who has the
+// id of a "session" is in it.
 type lenient string
 
 func (l lenient) messages(body []byte) (all []map[string]any) {
@@ -302,8 +346,33 @@ func (l lenient) name(name string) string {
 		name, _, _ = strings.Cut(name, "?")
 		name, _, _ = strings.Cut(name, "#")
 		return "file://" + path.Clean("/"+strings.TrimPrefix(name, "file:"))
+	case "hosts":
+		return ofHost(name)
+	case "wide":
+		if plain, err := url.PathUnescape(name); err == nil {
+			name = plain
+		}
+		name, _, _ = strings.Cut(strings.ToValidUTF8(name, ""), "\x00")
+		return "file://" + path.Clean(strings.TrimPrefix(spelling.Fold(name), "file://"))
+	case "windows":
+		name, _, _ = strings.Cut(strings.ReplaceAll(name, "+", " "), ";")
+		return strings.TrimRight(strings.TrimSuffix(name, "::$DATA"), ". ")
 	}
 	return name
+}
+
+// ofHost returns a URI without what is the same without it, and whose files they are.
+func ofHost(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return uri
+	}
+	host := strings.TrimSuffix(u.Hostname(), ".")
+	if u.Scheme == "file" {
+		host = ""
+	}
+	walked, _ := url.PathUnescape(path.Clean(u.EscapedPath()))
+	return u.Scheme + "://" + host + walked
 }
 
 func text(of any) string {
@@ -320,6 +389,9 @@ func (l lenient) uses(h http.Header, m map[string]any) []string {
 	params, _ := m["params"].(map[string]any)
 	named := func(value any) string {
 		header := h.Get("Mcp-Name")
+		if list, is := value.([]any); is && l == "lists" && len(list) > 0 {
+			value = list[0]
+		}
 		if l != "header" || header == "" {
 			return l.name(text(value))
 		}

@@ -100,6 +100,11 @@ var accountPains = []accountPain{{
 		return p.connects()
 	}, fault: "provider-sends-no-tokens", at: faults.Provider,
 }, {
+	name: "token of a person", happens: func(_ *app, p *person, s *service) string {
+		s.provider.Members = oauthtest.Object{"token_type": "user"}
+		return p.connects()
+	}, fault: "provider-user-token", at: faults.Operator,
+}, {
 	name: "declined", happens: func(_ *app, p *person, s *service) string { s.provider.Declines = true; return p.connects() },
 	fault: "declined-at-provider", at: faults.Person,
 }, {

@@ -268,6 +268,9 @@ func setUp() []string {
 	for _, p := range idpPains {
 		tested[p.fault] = true
 	}
+	for _, p := range callPains {
+		tested[p.fault] = true
+	}
 	return slices.Sorted(maps.Keys(tested))
 }
 

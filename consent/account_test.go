@@ -130,6 +130,7 @@ func TestAccountDescribesScopes(t *testing.T) {
 func TestAccountAsksAndTells(t *testing.T) {
 	for _, test := range []struct{ path, field, value, want string }{
 		{revokeGrantPath, "grant", "mine", "“\u2068Cursor &lt;b&gt;x&lt;/b&gt;\u2069” has no access any more."},
+		{choosePath, "grant", "mine", "What “\u2068Cursor &lt;b&gt;x&lt;/b&gt;\u2069” may use is changed."},
 		{revokeGrantPath, "grant", "theirs", "The application has no access any more."},
 		{disconnectPath, "server", "notion", "Notion is disconnected."},
 		{signOutPath, "", "", "You are signed out in this browser."},

@@ -13,7 +13,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/toolchanges"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/tools"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // accountPage is where people look after what they let in and connected.
@@ -24,15 +28,19 @@ type accountPage struct {
 	grants      *grants.Grants
 	persons     *persons.Persons
 	policy      *grants.Policy
+	tools       *tools.Source
 	connections *connections
 	connector   *connector
 	signIn      *signInPage
 	flash       flash.Cookie
+	changed     *toolchanges.Tools
 }
 
 // What a form of the page did, as the next page tells it.
 const (
 	doneRevoked             = "revoked"      // an application
+	doneChosen              = "chosen"       // an application
+	doneApproved            = "approved"     // a tool
 	doneDisconnected        = "disconnected" // a server
 	doneRemoved             = "removed"      // an account
 	doneRenamed             = "renamed"      // an account, by its new name
@@ -52,14 +60,15 @@ func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *sessions.S
 	if err != nil {
 		return err
 	}
+	waiting, err := p.waiting(r, s.Identity.Subject, servers)
+	if err != nil {
+		return err
+	}
 	approved, err := p.grants.List(r.Context(), s.Identity.Subject)
 	if err != nil {
 		return err
 	}
-	views := make([]grantView, len(approved))
-	for i, g := range slices.Backward(approved) { // the newest first
-		views[len(approved)-1-i] = p.grant(g)
-	}
+	views := p.views(r, approved, servers)
 	name, proof := p.person(*s.Identity)
 	return p.pages.Render(w, http.StatusOK, "account", struct {
 		pages.Frame
@@ -67,6 +76,7 @@ func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *sessions.S
 		Identity, Proof string
 		Declared        bool
 		Servers         []accountServer
+		Changed         []toolchanges.Tool
 		Grants          []grantView
 		Notice          notice
 		Done            string
@@ -77,6 +87,7 @@ func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *sessions.S
 		Proof:    proof,
 		Declared: !p.cfg.SignIn.NameVerified(*s.Identity),
 		Servers:  servers,
+		Changed:  waiting,
 		Grants:   views,
 		Notice:   p.notice(r),
 		Done:     cmp.Or(p.done(p.flash.Take(w, r)), p.connected(r, servers)),
@@ -89,6 +100,10 @@ func (p *accountPage) done(m flash.Message) string {
 	switch m.Code {
 	case doneRevoked:
 		return fmt.Sprintf(t.DoneRevoked, cmp.Or(quote(cleanName(m.About)), t.DoneRevokedOther))
+	case doneChosen:
+		return fmt.Sprintf(t.DoneChosen, cmp.Or(quote(cleanName(m.About)), t.DoneRevokedOther))
+	case doneApproved:
+		return fmt.Sprintf(t.DoneApproved, quote(cleanName(m.About)))
 	case doneDisconnected:
 		if s := p.cfg.Server(m.About); s != nil {
 			return fmt.Sprintf(t.DoneDisconnected, titleOf(s))
@@ -130,6 +145,54 @@ func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *sessions
 		return err
 	}
 	return p.tell(w, flash.Message{Code: doneRevoked, About: ended.ClientName})
+}
+
+// offers returns what tools of the servers of a grant there are to choose among. Without
+// a request, no server is asked.
+func (p *accountPage) offers(r *http.Request, g *storage.Grant, owner func(*config.Server) string) []tools.Offer {
+	return p.tools.Offers(r, p.cfg.ServersAt(g.Resources), tools.Person{Identity: &g.Identity, Client: g.ClientID, Owner: owner}, g.ID, g.Chosen)
+}
+
+// toolsView shows what the client of a grant may use, to be changed.
+func (p *accountPage) toolsView(r *http.Request, g *storage.Grant, owner func(*config.Server) string) *tools.View {
+	offers := p.offers(r, g, owner)
+	if len(offers) == 0 {
+		return nil
+	}
+	t := p.pages.Text()
+	lasts := tools.Asked{Label: t.EndsLabel, Longest: t.EndsUnchanged, Most: p.grants.Left(g)}
+	return tools.NewView(t, "tools-"+g.ID, offers, tools.Of(offers, g).WithoutLifetime(), lasts, toolsOf(t))
+}
+
+// choose changes what a client may use.
+func (p *accountPage) choose(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+	approved, err := p.grants.List(r.Context(), s.Identity.Subject)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(approved, func(g storage.Grant) bool { return g.ID == r.PostForm.Get("grant") })
+	if i < 0 {
+		return notHere(p.pages.Text())
+	}
+	g, selection := &approved[i], tools.Read(r.PostForm)
+	ask := r
+	if !selection.HasTicks() {
+		ask = nil
+	}
+	offers := p.offers(ask, g, func(*config.Server) string { return g.Identity.Subject })
+	if server, unreadable := tools.Unreadable(offers, selection, g.Chosen); unreadable {
+		p.pages.Redirect(w, withQuery(accountPath, "error", pages.CodeNoTools, "server", server))
+		return nil
+	}
+	chosen := tools.Choices(offers, selection, g.Resources, g.Chosen)
+	_, err = p.grants.Change(r.Context(), s.Identity.Subject, g.ID, chosen, selection.Lifetime(p.grants.Left(g)))
+	switch {
+	case errors.Is(err, grants.ErrNoSuchGrant):
+		return notHere(p.pages.Text())
+	case err != nil:
+		return err
+	}
+	return p.tell(w, flash.Message{Code: doneChosen, About: g.ClientName})
 }
 
 func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {

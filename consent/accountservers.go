@@ -8,19 +8,24 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/toolchanges"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // accountServer is a server on the account page: one that the person may use,
 // or that they are still connected to.
 type accountServer struct {
+	server     *config.Server
+	owner      string // who has connected it
 	Title      string
 	URL        string          // to be added to an application; empty if the person may not use it
 	Connection *connectionView // nil if there is nothing to connect
@@ -57,7 +62,7 @@ func (p *accountPage) serversOf(r *http.Request, id storage.Identity) ([]account
 	var views []accountServer
 	for _, s := range servers {
 		status, connected := statuses[s.ID]
-		v := accountServer{Title: p.connections.title(s, status), Account: s.Account, Label: status.Label}
+		v := accountServer{server: s, owner: status.Owner, Title: p.connections.title(s, status), Account: s.Account, Label: status.Label}
 		may := p.policy.MayUse(id, s)
 		switch {
 		case may:
@@ -127,4 +132,61 @@ func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *sess
 		code = doneRemoved
 	}
 	return p.tell(w, flash.Message{Code: code, About: server})
+}
+
+// waiting returns the tools of these servers that wait for the person to approve them.
+func (p *accountPage) waiting(r *http.Request, person string, servers []accountServer) (all []toolchanges.Tool, _ error) {
+	for _, v := range servers {
+		if v.URL == "" {
+			continue
+		}
+		tools, err := p.changed.For(r.Context(), v.server, person, v.Title)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, tools...)
+	}
+	return all, nil
+}
+
+// approveTool has a tool count as approved, for the person, as it was shown to them.
+func (p *accountPage) approveTool(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+	server, name := p.cfg.Server(r.PostForm.Get("server")), r.PostForm.Get("tool")
+	if server == nil || !p.policy.MayUse(*s.Identity, server) {
+		return notHere(p.pages.Text())
+	}
+	err := p.changed.Approve(r.Context(), server, s.Identity.Subject, name, r.PostForm.Get("hash"))
+	if errors.Is(err, toolchanges.ErrGone) { // the page shows what there is now
+		p.pages.Redirect(w, accountPath)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.events.Record(r.Context(), event.Event{Kind: event.ToolApproved, By: event.ByPerson, Server: server.ID, Tool: name})
+	return p.tell(w, flash.Message{Code: doneApproved, About: name})
+}
+
+// views describes grants, the newest first. Their servers are asked side by side, as one
+// may be slow.
+func (p *accountPage) views(r *http.Request, approved []storage.Grant, servers []accountServer) []grantView {
+	owner := func(s *config.Server) string {
+		for _, v := range servers {
+			if v.server.ID == s.ID && v.Connection != nil && v.Connection.Works {
+				return v.owner
+			}
+		}
+		return ""
+	}
+	views := make([]grantView, len(approved))
+	var all sync.WaitGroup
+	for i, g := range slices.Backward(approved) {
+		all.Go(func() {
+			v := p.grant(g)
+			v.Choose = p.toolsView(r, &g, owner)
+			views[len(approved)-1-i] = v
+		})
+	}
+	all.Wait()
+	return views
 }

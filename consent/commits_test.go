@@ -78,7 +78,7 @@ func TestWalkCommitsOncePerRequest(t *testing.T) {
 	page = b.remembered("alice")
 	step("services page of whoever is known", 0)
 	answer(t, b.press(page, submitPath, approveBoth))
-	step("submit by whoever is known", 2)
+	step("submit by whoever is known", 1)
 
 	page = b.open(accountPath)
 	step("account page", 0)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
@@ -77,6 +76,16 @@ func (c *connections) statuses(ctx context.Context, owners ...string) (map[strin
 // the person had connected before.
 func (c *connections) inFlow(ctx context.Context, f *flows.Flow) (map[string]accounts.Status, error) {
 	return c.statuses(ctx, storage.FlowOwner(f.ID), f.Identity.Subject)
+}
+
+// ownerIn returns who has connected a server, so that it works; "" for nobody.
+func ownerIn(statuses map[string]accounts.Status) func(*config.Server) string {
+	return func(s *config.Server) string {
+		if status := statuses[s.ID]; works(status) {
+			return status.Owner
+		}
+		return ""
+	}
 }
 
 func works(s accounts.Status) bool { return s.State == storage.Active }
@@ -193,7 +202,7 @@ type broker interface {
 	Finish(ctx context.Context, a accounts.Answer) (accounts.Outcome, error)
 	SealAnswer(a accounts.Answer) string
 	OpenAnswer(sealed string) (accounts.Answer, error)
-	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error
+	ConnectHeaders(ctx context.Context, r accounts.ConnectRequest, values map[string]string) error
 	Status(ctx context.Context, owner string) ([]accounts.Status, error)
 	Disconnect(ctx context.Context, owner, server string) error
 	Rename(ctx context.Context, owner, server, label string) error

@@ -178,7 +178,10 @@ func (p *connector) saveKeys(w http.ResponseWriter, r *http.Request, c connectRe
 	for i, h := range c.server.Auth.Headers {
 		values[h.Name] = r.PostForm.Get(keyField(i))
 	}
-	if err := p.broker.ConnectHeaders(r.Context(), c.owner, c.server.ID, values, c.keepUntil, c.authentication); err != nil {
+	request := accounts.ConnectRequest{
+		Server: c.server.ID, Owner: c.owner, KeepUntil: c.keepUntil, Authentication: c.authentication, SingleUse: c.once, LastDisconnect: c.lastDisconnect,
+	}
+	if err := p.broker.ConnectHeaders(r.Context(), request, values); err != nil {
 		return p.failed(w, r, c.keyPage, err)
 	}
 	p.finished(w, r, c.returnTo)

@@ -119,14 +119,16 @@ func (t *targets) openLink(ctx context.Context, ticket string) (*server.ConnectL
 }
 
 // ofLink returns the request to connect what a link is for, if it was made for
-// the person. One for the connection that everybody shares was handed to an
-// operator by the admin API, and is the operator's proof.
+// the person. One for the connection that everybody shares, or of a service person,
+// was handed to an operator by the admin API, and is the operator's proof.
 func (t *targets) ofLink(s *sessions.Session, link *server.ConnectLink) (connectRequest, error) {
 	var c connectRequest
 	var err error
 	switch {
 	case link.IsShared():
 		c, err = t.one(storage.SharedOwner, link.Server, func(*config.Server) bool { return true })
+	case link.Service != "":
+		c, err = t.ofService(link)
 	case s.Identity == nil:
 		return c, signedOut(t.text)
 	case !link.IsFor(*s.Identity):
@@ -136,6 +138,16 @@ func (t *targets) ofLink(s *sessions.Session, link *server.ConnectLink) (connect
 	}
 	c.scopes, c.once, c.lastDisconnect = link.Scopes, link.Once, link.LastDisconnect
 	return c, err
+}
+
+// ofService returns the request to connect a server for the service person of a link,
+// as long as the configuration has it as it was then.
+func (t *targets) ofService(link *server.ConnectLink) (connectRequest, error) {
+	id, ok := t.cfg.SignIn.Service(link.Service)
+	if !ok || !link.IsFor(id) {
+		return connectRequest{}, notHere(t.text)
+	}
+	return t.one(id.Subject, link.Server, func(at *config.Server) bool { return t.policy.MayUse(id, at) })
 }
 
 // ofPerson returns the request to connect a server that the person may use.

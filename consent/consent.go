@@ -3,10 +3,10 @@ package consent
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
@@ -15,6 +15,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/toolchanges"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/tools"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
@@ -44,6 +46,8 @@ const (
 	answerPath            = accountFormsPath + "answer"
 	disconnectPath        = accountFormsPath + "disconnect"
 	renamePath            = accountFormsPath + "rename"
+	choosePath            = accountFormsPath + "choose"
+	approveToolPath       = accountFormsPath + "approve-tool"
 	revokeGrantPath       = accountFormsPath + "revoke"
 	signOutPath           = accountFormsPath + "sign-out"
 	signOutEverywherePath = accountFormsPath + "sign-out-everywhere"
@@ -72,6 +76,12 @@ type Deps struct {
 	Logins *identity.Logins // nil if nobody signs in elsewhere
 	Pages  *pages.Pages
 	Events *event.Recorder
+	// Catalog is what the servers said that they offer.
+	Catalog *catalog.Catalog
+	// Asker asks the servers for it; nil if they are not asked.
+	Asker tools.Asker
+	// Changed are tools that people can approve; nil if there are none.
+	Changed *toolchanges.Tools
 	// LinkUsed is told the ticket of each link with which somebody connected a
 	// server; nil if nobody waits for that.
 	LinkUsed func(ticket string)
@@ -103,7 +113,8 @@ func newConsent(d Deps, b broker) *Consent {
 	people := &known.People{Site: cfg, Sessions: as.Sessions, Flows: as.Flows, Persons: as.Persons, Limits: as.Attempts}
 	identityPage := &identityPage{web: web, flows: as.Flows, known: people, connections: connections, signIn: signIn, logins: logins, describer: describer}
 	signInPage := &signInPage{web: web, sessions: as.Sessions, links: as.Links, connections: connections, signIn: signIn, logins: logins, describer: describer}
-	services := &servicesPage{web: web, flows: as.Flows, known: people, connections: connections, describer: describer}
+	offers := &tools.Source{Config: cfg, Catalog: d.Catalog, Asker: d.Asker}
+	services := &servicesPage{web: web, flows: as.Flows, known: people, grants: as.Grants, tools: offers, connections: connections, describer: describer}
 	targets := &targets{cfg: cfg, text: text, policy: as.Policy, links: as.Links, connections: connections}
 	return &Consent{
 		requests:    &requests{web: web, flows: as.Flows, sessions: as.Sessions, persons: as.Persons, cfg: cfg},
@@ -114,8 +125,8 @@ func newConsent(d Deps, b broker) *Consent {
 		login:       &loginCallback{logins: logins, signIn: signIn, flows: as.Flows, identity: identityPage, signInPage: signInPage},
 		account: &accountPage{
 			web: web, sessions: as.Sessions, grants: as.Grants, persons: as.Persons, policy: as.Policy,
-			connections: connections, connector: connector, signIn: signInPage, describer: describer,
-			flash: flash.CookieOf(cfg.Issuer, "account"),
+			tools: offers, connections: connections, connector: connector, signIn: signInPage, describer: describer,
+			flash: flash.CookieOf(cfg.Issuer, "account"), changed: d.Changed,
 		},
 		link:        &linkPage{web: web, grants: as.Grants, askedBy: d.LinkAskedBy, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
 		flowConnect: &flowConnect{web: web, flows: as.Flows, known: people, connections: connections, services: services, describer: describer},
@@ -136,13 +147,15 @@ func (c *Consent) Routes() []server.Route {
 		{Path: submitPath, Handler: form(c.services.submit)},
 		{Path: accountPath, Handler: visit(c.account.show)},
 		{Path: revokeGrantPath, Handler: act(signedIn(c.account.revoke))},
+		{Path: approveToolPath, Handler: act(signedIn(c.account.approveTool))},
+		{Path: choosePath, Handler: act(signedIn(c.account.choose))},
 		{Path: signOutPath, Handler: act(c.account.signOut)},
 		{Path: signOutEverywherePath, Handler: act(signedIn(c.account.signOutEverywhere))},
 	}
 	for _, m := range c.methods() {
 		routes = append(routes, server.Route{Path: flowFormsPath + m.Form, Handler: form(c.identity.accept(m.Kind))})
 		if !m.SingleUse {
-			routes = append(routes, server.Route{Path: accountFormsPath + m.Form, Handler: act(c.signIn.accept(m.Kind))})
+			routes = append(routes, server.Route{Path: accountFormsPath + m.Form, Handler: c.requests.anybody(c.signIn.accept(m.Kind))})
 		}
 	}
 	routes = append(routes, c.login.routes()...)
@@ -170,7 +183,7 @@ func (c *Consent) Routes() []server.Route {
 // methods returns the ways to sign in that forms may come for: also those that a
 // page of an earlier configuration may have.
 func (c *Consent) methods() identity.Methods {
-	methods := slices.Clone(c.requests.cfg.SignIn)
+	methods := c.requests.cfg.SignIn.ForPeople()
 	for _, m := range identity.Builtin(identity.Options{}) {
 		if methods.Of(string(m.Kind)) == nil {
 			methods = append(methods, m)

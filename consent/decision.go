@@ -1,8 +1,11 @@
 package consent
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -12,12 +15,24 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/scopes"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/tools"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // picked is what a person ticked and left out on the services page, to be so
 // again when they come back to it: IDs of servers, and scopes.
-type picked struct{ Chosen, Without string }
+type picked struct{ Chosen, Without, Tools string }
+
+// pickedIn returns what an address of ours carries along.
+func pickedIn(values url.Values) picked {
+	return picked{values.Get("chosen"), values.Get("without"), values.Get("tools")}
+}
+
+// query returns it as parameters of an address of ours.
+func (p picked) query() []string {
+	return []string{"chosen", p.Chosen, "without", p.Without, "tools", p.Tools}
+}
 
 // pickedOn returns what is ticked in a form of the services page, or what a form
 // that they came to from there carries along.
@@ -26,13 +41,14 @@ func (p *servicesPage) pickedOn(f *flows.Flow, values map[string][]string) picke
 	return picked{
 		Chosen:  chosenIDs(offered, values["resource"]),
 		Without: strings.Join(scopes.Of(f.Scope, offered).LeftOut(values["scope"]), " "),
+		Tools:   tools.Read(values).Encode(),
 	}
 }
 
 // submit ends the flow as the person decided, and sends the browser back to
 // the client. It grants only to the identity that the page showed.
 func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
-	if err := p.known.Adopt(r, f); err != nil {
+	if err := p.known.AdoptOnSubmit(r, f); err != nil {
 		return flowChanged(p.pages.Text(), f, err)
 	}
 	if f.Identity == nil {
@@ -66,8 +82,21 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.
 	if missing := p.missing(f, resources, statuses); missing != "" {
 		return p.again(w, r, f, pages.CodeRequired, missing)
 	}
+	selection := tools.Read(r.PostForm)
+	ask := r
+	if !selection.HasTicks() {
+		ask = nil
+	}
+	offers, _, err := p.offers(r.Context(), ask, f, statuses, selection.HasTicks())
+	if err != nil {
+		return err
+	}
+	if server, unreadable := tools.Unreadable(offers, selection, nil); unreadable {
+		return p.again(w, r, f, pages.CodeNoTools, server)
+	}
 	url, err := p.flows.ApproveAndSignIn(w, r, f, flows.Approval{
 		Resources: resources, Scope: r.PostForm["scope"], Connected: connected(statuses),
+		Chosen: tools.Choices(offers, selection, p.inOrder(f, resources), nil), Lifetime: selection.Lifetime(p.mostLifetime(f.Client)),
 	})
 	if errors.Is(err, flows.ErrNoScope) {
 		return p.again(w, r, f, pages.CodeNoScope, "")
@@ -79,10 +108,66 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.
 	return nil
 }
 
+// offers returns what tools there are to choose among, and with last the grant with which
+// the person let the client in before. Without a request to ask for, no server is asked.
+func (p *servicesPage) offers(ctx context.Context, ask *http.Request, f *flows.Flow, statuses map[string]accounts.Status, last bool) ([]tools.Offer, *storage.Grant, error) {
+	var before *storage.Grant
+	if m := p.cfg.SignIn.Of(f.Identity.Kind); last && m != nil && !m.SingleUse {
+		all, err := p.grants.List(ctx, f.Identity.Subject)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range all { // the oldest first
+			if all[i].ClientID == f.Client.ID {
+				before = &all[i]
+			}
+		}
+	}
+	var chosen []storage.Choice
+	if before != nil {
+		chosen = before.Chosen
+	}
+	person := tools.Person{Identity: f.Identity, Client: f.Client.ID, Owner: ownerIn(statuses)}
+	return p.tools.Offers(ask, p.flows.Servers(f), person, f.ID, chosen), before, nil
+}
+
+// inOrder returns those of the resources that are on offer, as the grant has them.
+func (p *servicesPage) inOrder(f *flows.Flow, resources []string) (ordered []string) {
+	for _, s := range p.flows.Servers(f) {
+		if slices.Contains(resources, s.Resource) {
+			ordered = append(ordered, s.Resource)
+		}
+	}
+	return ordered
+}
+
+// toolsView asks which tools the client may use. What the person chose on this page goes
+// before what they chose the last time.
+func (p *servicesPage) toolsView(r *http.Request, f *flows.Flow, statuses map[string]accounts.Status) (*tools.View, error) {
+	offers, before, err := p.offers(r.Context(), r, f, statuses, true)
+	if err != nil || len(offers) == 0 {
+		return nil, err
+	}
+	t := p.pages.Text()
+	var selection tools.Selection
+	switch on := r.URL.Query().Get("tools"); {
+	case on != "":
+		selection = tools.Decode(on)
+	case before != nil:
+		selection = tools.Of(offers, before)
+	}
+	return tools.NewView(t, "tools", offers, selection, tools.Asked{Label: t.LastsLabel, Longest: t.LastsLongest, Most: p.mostLifetime(f.Client)}, toolsOf(t)), nil
+}
+
+// toolsOf returns how the tools of a server are headed.
+func toolsOf(t *pages.Text) func(tools.Offer) string {
+	return func(o tools.Offer) string { return fmt.Sprintf(t.ToolsOf, titleOf(o.Server)) }
+}
+
 // again shows the page as it was, with what is wrong.
 func (p *servicesPage) again(w http.ResponseWriter, r *http.Request, f *flows.Flow, code, server string) error {
 	on := p.pickedOn(f, r.PostForm)
-	p.pages.Redirect(w, pageURL(servicesPath, f, code, "server", server, "chosen", on.Chosen, "without", on.Without))
+	p.pages.Redirect(w, pageURL(servicesPath, f, code, append(on.query(), "server", server)...))
 	return nil
 }
 

@@ -11,10 +11,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/tools"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -106,20 +108,28 @@ type grantView struct {
 	Client  clientView
 	Servers []string
 	Scopes  []scopeView
+	Tools   []string // what is chosen, in words; none if that is everything
 	Since   string
 	Used    string
+	Ends    string
+	Choose  *tools.View // nil if there is nothing to choose
 }
 
 func (d *describer) grant(g storage.Grant) grantView {
 	registered := slices.ContainsFunc(d.cfg.Clients, func(client config.Client) bool { return client.ID == g.ClientID })
 	v := grantView{
 		ID: g.ID, Client: d.namedClient(g.ClientName, registered, g.RedirectURI),
-		Since: date(g.CreatedAt), Used: date(g.LastUsedAt),
+		Since: date(g.CreatedAt), Used: date(g.LastUsedAt), Ends: date(g.AbsoluteExpiresAt),
+	}
+	for _, c := range g.Chosen {
+		for _, s := range d.cfg.ServersAt([]string{c.Resource}) {
+			v.Tools = append(v.Tools, tools.Summary(d.text, c, titleOf(s)))
+		}
 	}
 	v.Servers = titlesOf(d.cfg.ServersAt(g.Resources))
 	for _, scope := range g.Scope {
 		if !strings.HasPrefix(scope, oauth.ConnectScope("")) { // the connections are shown
-			v.Scopes = append(v.Scopes, d.scope(scope))
+			v.Scopes = append(v.Scopes, d.scope(scope, d.cfg.ServersAt(g.Resources)...))
 		}
 	}
 	return v
@@ -132,16 +142,28 @@ type scopeView struct {
 	ShowName    bool
 }
 
-// scope describes one scope.
-func (d *describer) scope(name string) scopeView {
+// scope describes one scope, as it is for some servers: rules may leave less than its
+// words say.
+func (d *describer) scope(name string, at ...*config.Server) scopeView {
 	v := scopeView{Name: name, Description: d.cfg.DescribeScope(name), ShowName: true}
 	if v.Description == "" && name == oauth.DefaultScope {
 		v.Description = d.text.ScopeUse
+		if slices.ContainsFunc(at, func(s *config.Server) bool { return s.Rules.Has(access.Tool) }) {
+			v.Description = d.text.ScopeUseRules
+		}
 	}
 	if v.Description == "" {
 		v.Description, v.ShowName = name, false
 	}
 	return v
+}
+
+// mostLifetime returns how long the access can last.
+func (d *describer) mostLifetime(client *clients.Client) time.Duration {
+	if client.AllowsGrant(oauth.GrantRefreshToken) {
+		return time.Duration(d.cfg.AbsoluteGrantLifetime)
+	}
+	return time.Duration(d.cfg.GrantLifetime)
 }
 
 // lifetime tells how long the access will last.

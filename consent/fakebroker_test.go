@@ -44,7 +44,7 @@ func (b *fakeBroker) RequestedScopes(_ context.Context, server string) []string 
 // connected gives an owner a connection.
 func (b *fakeBroker) connected(owner, server string, state storage.ConnectionState, scopes ...string) {
 	b.connections[[2]string{owner, server}] = accounts.Status{
-		Server: server, State: state, ID: "id", Scopes: scopes, Since: time.Date(2026, 3, 4, 5, 6, 0, 0, time.UTC),
+		Server: server, Owner: owner, State: state, ID: "id", Scopes: scopes, Since: time.Date(2026, 3, 4, 5, 6, 0, 0, time.UTC),
 	}
 }
 
@@ -87,12 +87,12 @@ func (b *fakeBroker) SealAnswer(a accounts.Answer) string {
 
 func (b *fakeBroker) OpenAnswer(string) (accounts.Answer, error) { return b.sealed, nil }
 
-func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time, p storage.Authentication) error {
+func (b *fakeBroker) ConnectHeaders(_ context.Context, r accounts.ConnectRequest, values map[string]string) error {
 	if b.err != nil {
 		return b.err
 	}
-	b.pasted, b.authentication = values, p
-	b.connected(owner, server, storage.Active)
+	b.pasted, b.authentication = values, r.Authentication
+	b.connected(r.Owner, r.Server, storage.Active)
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (p *flowConnect) keyPage(show keyPage) flowHandler {
 		client := p.client(f)
 		return show(w, r, c, keyForm{
 			fields: hidden, IdentityDigest: identity.FormValue(*f.Identity), Client: &client,
-			Picked: picked{r.URL.Query().Get("chosen"), r.URL.Query().Get("without")},
+			Picked: pickedIn(r.URL.Query()),
 		})
 	}
 }
@@ -89,13 +89,13 @@ func (p *flowConnect) target(r *http.Request, f *flows.Flow, values url.Values) 
 		return connectRequest{}, notHere(p.text)
 	}
 	s := offered[i]
-	on := picked{values.Get("chosen"), values.Get("without")}
+	on := pickedIn(values)
 	if r.Method == http.MethodPost && !values.Has("without") { // on the services page, not on the page for keys
 		on = p.services.pickedOn(f, values)
 	}
 	return connectRequest{
 		server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt, authentication: f.Authentication(),
-		returnTo: pageURL(servicesPath, f, "", "server", s.ID, "chosen", on.Chosen, "without", on.Without),
-		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", on.Chosen, "without", on.Without),
+		returnTo: pageURL(servicesPath, f, "", append(on.query(), "server", s.ID)...),
+		keyPage:  pageURL(flowKeyPath, f, "", append(on.query(), "server", s.ID)...),
 	}, nil
 }

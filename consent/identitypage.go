@@ -1,17 +1,18 @@
 package consent
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // fields are the hidden ones of forms, and where forms go.
@@ -52,12 +53,12 @@ func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		return nil
 	}
 	if m := p.onlyPlace(r, f); m != nil {
-		return p.logins.start(w, r, m, pageURL(server.ConsentPath, f, "", "choose", "1"), identity.PendingLogin{FlowID: f.SealedID, Focus: query.Get("focus")})
+		return p.logins.start(w, r, m, pageURL(server.ConsentPath, f, "", "choose", "1"), identity.PendingLogin{FlowID: f.SealedID, Focus: query.Get("focus"), Wanted: p.flows.Wanted(f)})
 	}
 	hidden := fieldsOf(f)
 	hidden.Focus = p.connections.serverID(query.Get("focus"))
 	frame := p.pages.Frame(fmt.Sprintf(t.Wants, p.subject(f), p.what(f, p.flows.Servers(f))))
-	asked, n := promptsOf(r, p.cfg.SignIn, true, leftKind(r, f, who)), p.notice(r)
+	asked, n := promptsOf(r, p.cfg.SignIn.ForPeople(), true, leftKind(r, f, who)), p.notice(r)
 	frame.Tab = fmt.Sprintf(t.IdentityTitle, p.site) // nothing that a client chose
 	frame.HasProblem = n.Text != ""
 	asked.place(&n, query.Get("error"))
@@ -92,10 +93,11 @@ func (p *identityPage) onlyPlace(r *http.Request, f *flows.Flow) *identity.Metho
 	if r.Method != http.MethodGet || r.Header.Get("Sec-Purpose") != "" { // nobody asked for the page yet
 		return nil
 	}
-	if len(p.cfg.SignIn) != 1 || f.Identity != nil || query.Get("choose") != "" || query.Get("error") != "" {
+	methods := p.cfg.SignIn.ForPeople()
+	if len(methods) != 1 || f.Identity != nil || query.Get("choose") != "" || query.Get("error") != "" {
 		return nil
 	}
-	m := &p.cfg.SignIn[0]
+	m := &methods[0]
 	if m.Ready == nil || !m.Ready() {
 		return nil
 	}
@@ -142,28 +144,29 @@ func (p *identityPage) accept(kind identity.Kind) flowHandler {
 		}
 		focus := r.PostForm.Get("focus")
 		if m.Start != nil {
-			pending := identity.PendingLogin{FlowID: f.SealedID, Focus: focus, OtherAccount: wantsOther(r)}
+			pending := identity.PendingLogin{FlowID: f.SealedID, Focus: focus, OtherAccount: wantsOther(r), Wanted: p.flows.Wanted(f)}
 			return p.logins.start(w, r, m, pageURL(server.ConsentPath, f, ""), pending)
 		}
-		id, err := p.signIn.identify(r, m, f.ID)
-		return p.proceed(w, r, f, focus, id, err)
+		who, err := p.signIn.identify(r, m, f.ID)
+		return p.proceed(w, r, f, focus, who, err)
 	}
 }
 
 // proceed goes on as the person, or asks again.
-func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *flows.Flow, focus string, id storage.Identity, err error) error {
+func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *flows.Flow, focus string, who *persons.Login, err error) error {
 	if err != nil {
 		return p.notIdentified(w, r, pageURL(server.ConsentPath, f, ""), err)
 	}
-	if f.Identity != nil && !f.Identity.Same(id) {
+	if f.Identity != nil && !f.Identity.Same(who.Identity()) {
 		if err := p.connections.startOver(r.Context(), f, p.flows.Asked(f)); err != nil {
 			return err
 		}
 	}
-	if m := p.cfg.SignIn.Of(id.Kind); m != nil {
+	if m := p.cfg.SignIn.Of(who.Identity().Kind); m != nil {
 		event.Learn(r.Context(), event.Event{Provider: m.Provider})
 	}
-	if err := p.flows.Identify(r.Context(), f, id); err != nil { // which records it
+	// The browser may go away now: what it came with may work only once.
+	if err := p.flows.SignIn(context.WithoutCancel(r.Context()), f, who); err != nil { // which records it
 		return err
 	}
 	p.pages.Redirect(w, pageURL(servicesPath, f, "", "focus", p.connections.serverID(focus)))

@@ -43,8 +43,8 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 	}
 	event.Learn(r.Context(), event.Event{Server: link.Server})
 	p.events.Record(r.Context(), event.Event{Kind: event.LinkOpened})
-	shared := link.IsShared()
-	if !shared && (s.Identity == nil || !link.IsFor(*s.Identity)) {
+	operators := link.IsOperators()
+	if !operators && (s.Identity == nil || !link.IsFor(*s.Identity)) {
 		lead := t.ConnectWho
 		if s.Identity != nil {
 			lead = t.ConnectOther
@@ -67,13 +67,13 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 	}
 	var name, proof string
 	title, lead := t.ConnectTitle, t.ConnectAsks
-	if shared {
-		lead = t.SharedAsks
+	if operators {
+		lead = p.operatorsLead(link, t.SharedAsks, t.ServiceAsks)
 	} else {
 		name, proof = p.person(*s.Identity)
 	}
 	if view.Works {
-		if title, lead = t.ConnectedTitle, t.SharedDone; !shared {
+		if title, lead = t.ConnectedTitle, p.operatorsLead(link, t.SharedDone, t.ServiceDone); !operators {
 			if lead, err = p.whatNext(r, *s.Identity, ticket); err != nil {
 				return err
 			}
@@ -95,11 +95,20 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 		Address:    address(c.server.Resource),
 		Identity:   name,
 		Proof:      proof,
-		Declared:   !shared && !p.cfg.SignIn.NameVerified(*s.Identity),
+		Declared:   !operators && !p.cfg.SignIn.NameVerified(*s.Identity),
 		Lead:       lead,
 		AccountURL: accountPath,
 		Notice:     p.notice(r),
 	})
+}
+
+// operatorsLead is what the page of an operator's link says: for everybody, or for the
+// service person that it names.
+func (p *linkPage) operatorsLead(link *server.ConnectLink, shared, service string) string {
+	if link.Service == "" {
+		return shared
+	}
+	return fmt.Sprintf(service, "\u2068"+cleanName(link.Service)+"\u2069")
 }
 
 // whatNext tells the person what to do in the application that gave them the

@@ -116,22 +116,22 @@ func (p *loginCallback) ended() error { return explain(p.pages.Text(), identity.
 // nothing is used up for one that has ended.
 func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identity.Method, pending identity.PendingLogin, answer identity.Answer) error {
 	if pending.FlowID == "" {
-		id, err := p.signIn.finish(r, m, "", answer)
+		who, err := p.signIn.finish(r, m, "", answer)
 		if err != nil {
 			return p.failed(w, r, m, pending.ReturnTo, err)
 		}
-		return p.signInPage.proceed(w, r, pending.ReturnTo, id, err)
+		return p.signInPage.proceed(w, r, pending.ReturnTo, who, err)
 	}
-	f, err := p.flows.Open(r, pending.FlowID)
+	f, err := p.flows.OpenAgain(r, pending.FlowID)
 	if err != nil {
 		return err
 	}
 	learnFlow(r, f)
-	id, err := p.signIn.finish(r, m, f.ID, answer)
+	who, err := p.signIn.finish(r, m, f.ID, answer)
 	if err != nil {
 		return p.failed(w, r, m, pageURL(server.ConsentPath, f, ""), err)
 	}
-	return p.identity.proceed(w, r, f, pending.Focus, id, err)
+	return p.identity.proceed(w, r, f, pending.Focus, who, err)
 }
 
 // routes returns the callbacks of the methods that need one.

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/tools"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -123,7 +124,7 @@ func (c *web) parseForm(w http.ResponseWriter, r *http.Request) error {
 		}
 		return refuse(http.StatusBadRequest, "bad_form", t.BadRequest).because(err)
 	}
-	if repeats(r.PostForm, "resource", "scope") {
+	if repeats(r.PostForm, "resource", "scope", tools.Field) {
 		return refuse(http.StatusBadRequest, "bad_form", t.BadRequest)
 	}
 	return nil
@@ -152,7 +153,7 @@ type requests struct {
 // page serves a page of a flow.
 func (c *requests) page(show flowHandler) http.Handler {
 	return c.get(func(w http.ResponseWriter, r *http.Request) error {
-		f, err := c.open(r, r.URL.Query().Get("flow_id"))
+		f, err := c.open(r, r.URL.Query().Get("flow_id"), c.flows.Open)
 		if err != nil {
 			return err
 		}
@@ -164,7 +165,11 @@ func (c *requests) page(show flowHandler) http.Handler {
 // that our page made, for this flow, in this browser.
 func (c *requests) form(accept flowHandler) http.Handler {
 	return c.post(func(w http.ResponseWriter, r *http.Request) error {
-		f, err := c.open(r, r.PostForm.Get("flow_id"))
+		open := c.flows.Open
+		if tools.Read(r.PostForm).HasTicks() { // what was ticked the last time can be ticked again
+			open = c.flows.OpenWithGrants
+		}
+		f, err := c.open(r, r.PostForm.Get("flow_id"), open)
 		if err != nil {
 			return err
 		}
@@ -173,8 +178,8 @@ func (c *requests) form(accept flowHandler) http.Handler {
 }
 
 // open returns the flow that a request is in, which its events then name.
-func (c *requests) open(r *http.Request, flowID string) (*flows.Flow, error) {
-	f, err := c.flows.Open(r, flowID)
+func (c *requests) open(r *http.Request, flowID string, open func(*http.Request, string) (*flows.Flow, error)) (*flows.Flow, error) {
+	f, err := open(r, flowID)
 	if err == nil {
 		learnFlow(r, f)
 	}
@@ -202,14 +207,29 @@ func (c *requests) visit(show visitHandler) http.Handler { return c.get(c.inSess
 // page made, in this browser.
 func (c *requests) act(accept visitHandler) http.Handler { return c.post(c.inSession(accept)) }
 
+// anybody is act for a form to which it is all the same who uses the browser.
+func (c *requests) anybody(accept handler) http.Handler {
+	return c.post(func(w http.ResponseWriter, r *http.Request) error {
+		if err := c.sessions.CheckForm(r); err != nil {
+			return c.forged(err)
+		}
+		return accept(w, r)
+	})
+}
+
+// forged explains sessions.ErrForged.
+func (c *requests) forged(err error) error {
+	t := c.pages.Text()
+	return refuse(http.StatusForbidden, "forged", t.Forged).next(t.ForgedNext).backTo(accountPath).because(err)
+}
+
 // inSession opens the browser session. One of a person whom each request
 // authenticates is good only while the request is theirs.
 func (c *requests) inSession(serve visitHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		s, err := c.sessions.Open(w, r)
 		if errors.Is(err, sessions.ErrForged) {
-			t := c.pages.Text()
-			return refuse(http.StatusForbidden, "forged", t.Forged).next(t.ForgedNext).backTo(accountPath).because(err)
+			return c.forged(err)
 		}
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -90,8 +91,13 @@ func TestScopeChoice_I19(t *testing.T) {
 
 // submit sends the form with what is ticked on it.
 func (s *site) submit(resources, scopes []string) *httptest.ResponseRecorder {
+	return s.submits(url.Values{"resource": resources, "scope": scopes})
+}
+
+// submits sends the form with what it says besides who approves.
+func (s *site) submits(more url.Values) *httptest.ResponseRecorder {
 	form := url.Values{"flow_id": {"sealed"}, "csrf_token": {"csrf-1"}, "decision": {"approve"}, "identity": {identity.FormValue(alice())}}
-	form["resource"], form["scope"] = resources, scopes
+	maps.Copy(form, more)
 	r := httptest.NewRequest(http.MethodPost, submitPath, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -163,7 +164,8 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	deps.Logins = &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.clock.Now}
 	w.as = server.New(&cfg, deps)
 	w.events = event.NewRecorder(event.Options{Site: cfg.Issuer, ClientIP: deps.ClientIP, Now: deps.Now}, event.NewLog(log))
-	return w, Deps{Server: w.as, Broker: w.broker, Pages: p, Events: w.events, Logins: deps.Logins}
+	offers := catalog.New()
+	return w, Deps{Server: w.as, Broker: w.broker, Pages: p, Events: w.events, Logins: deps.Logins, Catalog: offers, Asker: &fakeAsker{offers: offers}}
 }
 
 // serve serves the pages beside the authorization server.

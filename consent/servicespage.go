@@ -8,12 +8,14 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/scopes"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/tools"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -24,6 +26,8 @@ type servicesPage struct {
 	*describer
 	flows       *flows.Flows
 	known       *known.People
+	grants      *grants.Grants
+	tools       *tools.Source
 	connections *connections
 }
 
@@ -59,8 +63,9 @@ type servicesView struct {
 	ChangeURL, AccountURL, ConnectURL  string
 	Servers                            []serverView
 	Shared                             []scopeChoice
-	Refused                            string  // which servers the person may not use, in words
-	WrongChoice, WrongScope            *notice // stand where they are about
+	Tools                              *tools.View // nil if there is nothing to choose
+	Refused                            string      // which servers the person may not use, in words
+	WrongChoice, WrongScope            *notice     // stand where they are about
 	Choose, Scopes, Declared, Connects bool
 }
 
@@ -109,6 +114,9 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		Choose:         len(servers) > 1,
 		Declared:       !p.cfg.SignIn.NameVerified(*f.Identity),
 		Connects:       slices.ContainsFunc(servers, func(s serverView) bool { return s.Connection != nil }),
+	}
+	if v.Tools, err = p.toolsView(r, f, statuses); err != nil {
+		return err
 	}
 	v.Scopes = len(v.Shared) > 0 || slices.ContainsFunc(servers, func(s serverView) bool { return len(s.Optional) > 0 })
 	v.Tab = fmt.Sprintf(p.pages.Text().ServicesTab, p.site) // nothing that a client chose
@@ -223,7 +231,7 @@ func (p *servicesPage) servers(r *http.Request, f *flows.Flow, offered []*config
 	for i, s := range offered {
 		v := serverView{Title: p.connections.title(s, statuses[s.ID]), Address: address(s.Resource), Resource: s.Resource}
 		for _, scope := range choice.Needed(s) {
-			v.Needed = append(v.Needed, p.scope(scope))
+			v.Needed = append(v.Needed, p.scope(scope, s))
 		}
 		v.Optional = p.choices(r, choice.Own(s))
 		if p.connections.perUser(s) {

@@ -36,35 +36,36 @@ func (s *signIn) method(kind identity.Kind) (*identity.Method, error) {
 
 // identify returns whom a form is from, or an *identity.Denied. who is what
 // wrong ones are counted for.
-func (s *signIn) identify(r *http.Request, m *identity.Method, who string) (storage.Identity, error) {
+func (s *signIn) identify(r *http.Request, m *identity.Method, who string) (*persons.Login, error) {
 	id, err := m.Identify(r)
-	return s.count(r, m, who, identity.Person{Identity: id}, err)
+	if err == nil && !m.ExcludesStrangers && !s.limits.AllowUnproved(r) {
+		return nil, tooMany(s.text.TooManySignIns)
+	}
+	return s.login(r, who, identity.Person{Identity: id}, err)
 }
 
 // finish returns who came back from where they signed in, or an
-// *identity.Denied.
-func (s *signIn) finish(r *http.Request, m *identity.Method, who string, a identity.Answer) (storage.Identity, error) {
+// *identity.Denied. That they sign in was counted when they left.
+func (s *signIn) finish(r *http.Request, m *identity.Method, who string, a identity.Answer) (*persons.Login, error) {
 	// The browser may go away now: what it came back with works only once.
 	p, err := m.Finish(context.WithoutCancel(r.Context()), a)
-	return s.count(r, m, who, p, err)
+	return s.login(r, who, p, err)
 }
 
-// count bounds wrong secrets and sign-ins that strangers can make, and notes who
-// was identified. A right secret passes however many wrong ones came before.
-func (s *signIn) count(r *http.Request, m *identity.Method, who string, p identity.Person, err error) (storage.Identity, error) {
+// login returns the login of a person, or why there is none. It bounds wrong secrets; a
+// right one passes however many wrong ones came before.
+func (s *signIn) login(r *http.Request, who string, p identity.Person, err error) (*persons.Login, error) {
 	var denied *identity.Denied
 	switch {
 	case errors.As(err, &denied) && denied.Guess && !s.limits.AllowWrongSignIn(r, who):
-		return p.Identity, tooMany(s.text.TooManyWrong)
+		return nil, tooMany(s.text.TooManyWrong)
 	case denied != nil && p.Subject != "":
 		learnPerson(r, p.Identity)
-		return p.Identity, cmp.Or(s.persons.NotAllowed(context.WithoutCancel(r.Context()), p.Identity), err)
+		return nil, cmp.Or(s.persons.NotAllowed(context.WithoutCancel(r.Context()), p.Identity), err)
 	case err != nil:
-		return p.Identity, err
-	case !m.ExcludesStrangers && !s.limits.AllowUnproved(r):
-		return p.Identity, tooMany(s.text.TooManySignIns)
+		return nil, err
 	}
-	return s.persons.SignedIn(context.WithoutCancel(r.Context()), p)
+	return s.persons.Login(p), nil
 }
 
 // notIdentified leads somebody who was not identified back to the page they

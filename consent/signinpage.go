@@ -6,10 +6,10 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // signInPage is where people sign in outside of any flow: at the account page,
@@ -38,7 +38,7 @@ type signInView struct {
 // on without an account in a flow is known by their browser alone.
 func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session, v signInView) error {
 	t := p.pages.Text()
-	methods := slices.DeleteFunc(slices.Clone(p.cfg.SignIn), func(m identity.Method) bool { return m.SingleUse })
+	methods := slices.DeleteFunc(p.cfg.SignIn.ForPeople(), func(m identity.Method) bool { return m.SingleUse })
 	frame := p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site))
 	asked, n := promptsOf(r, methods, false, ""), p.notice(r)
 	frame.HasProblem = n.Text != ""
@@ -62,8 +62,8 @@ func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Se
 
 // accept takes the form of a method. All it knows of where the person was going
 // is a ticket of ours, so it leads nowhere else.
-func (p *signInPage) accept(kind identity.Kind) visitHandler {
-	return func(w http.ResponseWriter, r *http.Request, _ *sessions.Session) error {
+func (p *signInPage) accept(kind identity.Kind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		next := withQuery(accountPath, "focus", p.connections.serverID(r.PostForm.Get("focus")))
 		if ticket := r.PostForm.Get("ticket"); ticket != "" {
 			if _, err := p.links.Open(ticket); err != nil {
@@ -78,17 +78,18 @@ func (p *signInPage) accept(kind identity.Kind) visitHandler {
 		if m.Start != nil {
 			return p.logins.start(w, r, m, next, identity.PendingLogin{ReturnTo: next, OtherAccount: wantsOther(r)})
 		}
-		id, err := p.signIn.identify(r, m, "")
-		return p.proceed(w, r, next, id, err)
+		who, err := p.signIn.identify(r, m, "")
+		return p.proceed(w, r, next, who, err)
 	}
 }
 
 // proceed signs the person in, or asks again.
-func (p *signInPage) proceed(w http.ResponseWriter, r *http.Request, next string, id storage.Identity, err error) error {
+func (p *signInPage) proceed(w http.ResponseWriter, r *http.Request, next string, who *persons.Login, err error) error {
 	if err != nil {
 		return p.notIdentified(w, r, next, err)
 	}
-	if err := p.sessions.SignIn(w, r, id); err != nil {
+	id, err := p.sessions.SignIn(w, r, who)
+	if err != nil {
 		return err
 	}
 	p.signedIn(r, p.cfg.SignIn, id)

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -41,6 +42,8 @@ type site struct {
 	*walk
 	broker *fakeBroker // nil if there is nothing to connect
 	pages  *Consent
+	offers *catalog.Catalog
+	asker  *fakeAsker
 	store  *storetest.Faulty
 	logs   *observer.ObservedLogs
 	user   string // of another handler
@@ -71,6 +74,7 @@ func newSiteWith(t *testing.T, b *fakeBroker, change ...func(*config.Site)) *sit
 			connectBy(c, b.servers)
 		}
 	})
+	s.offers, s.asker = deps.Catalog, deps.Asker.(*fakeAsker)
 	if s.pages = newConsent(deps, nil); b != nil {
 		s.pages = newConsent(deps, b)
 	}

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -111,7 +112,7 @@ func (s *site) person() *storage.Identity { return s.openSession().Identity }
 func (s *site) signedIn(id storage.Identity) *site {
 	s.t.Helper()
 	w := httptest.NewRecorder()
-	if err := s.as.Sessions.SignIn(w, httptest.NewRequest(http.MethodPost, "/", nil), id); err != nil {
+	if _, err := s.as.Sessions.SignIn(w, httptest.NewRequest(http.MethodPost, "/", nil), signsIn{id, s.store}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.keepSession(w)
@@ -183,4 +184,17 @@ func (s *site) wasSignedIn(id storage.Identity) {
 		s.t.Fatal(err)
 	}
 	s.session = cookie.Value
+}
+
+// signsIn is somebody who is known already: nothing is kept of them with their session.
+type signsIn struct {
+	id    storage.Identity
+	store storage.SessionStore
+}
+
+func (k signsIn) Identity() storage.Identity { return k.id }
+
+func (k signsIn) CreateBrowserSession(ctx context.Context, b storage.SignIn, cookie func(storage.Identity) storage.Hash) (storage.Identity, error) {
+	b.Hash = cookie(k.id)
+	return k.id, k.store.CreateBrowserSession(ctx, b)
 }

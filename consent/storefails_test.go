@@ -37,15 +37,16 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 		act    func(*browser, *httptest.ResponseRecorder) *httptest.ResponseRecorder
 		verbs  []string // that must be among those that are used
 	}{
-		"sign out":              {account, press(signOutPath, nil), []string{"BrowserSession", "DeleteBrowserSession"}},
-		"sign out everywhere":   {account, press(signOutEverywherePath, nil), []string{"EndPerson"}},
-		"revoke an application": {account, press(revokeGrantPath, nil), []string{"Grant", "RevokeGrant"}},
-		"disconnect":            {account, press(disconnectPath, nil), []string{"Connection", "Disconnect"}},
-		"connect":               {account, press(accountConnectPath, url.Values{"server": {"notion"}}), []string{"SaveConnectState"}},
+		"sign out":                           {account, press(signOutPath, nil), []string{"BrowserSession", "DeleteBrowserSession"}},
+		"sign out everywhere":                {account, press(signOutEverywherePath, nil), []string{"EndPerson"}},
+		"revoke an application":              {account, press(revokeGrantPath, nil), []string{"Grant", "RevokeGrant"}},
+		"change what an application may use": {account, press(choosePath, url.Values{"tools:notion": {"reading"}}), []string{"GrantsOf", "Grant", "ChangeGrant"}},
+		"disconnect":                         {account, press(disconnectPath, nil), []string{"Connection", "Disconnect"}},
+		"connect":                            {account, press(accountConnectPath, url.Values{"server": {"notion"}}), []string{"SaveConnectState"}},
 		"paste a key": {func(b *browser) *httptest.ResponseRecorder {
 			return b.follow(b.press(account(b), accountConnectPath, url.Values{"server": {"github"}}))
 		}, press(accountKeyPath, url.Values{"key-0": {goodKey}}), []string{"ReplaceConnection"}},
-		"sign in":                  {signedOut, signIn, []string{"BrowserSession", "CreateBrowserSession"}},
+		"sign in":                  {signedOut, signIn, []string{"CreateBrowserSession"}},
 		"say who one is in a flow": {identity, press(userIDPath, url.Values{"user_id": {"alice"}}), []string{"Flow", "SaveFlow"}},
 		"allow":                    {services, press(submitPath, approveBoth), []string{"Flow", "SubmitFlow"}},
 		"deny":                     {services, press(submitPath, url.Values{"decision": {"deny"}}), []string{"Flow", "SubmitFlow"}},

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // A real browser walks the pages; see js/chromium.test.mjs. With -artifacts
@@ -18,8 +19,8 @@ func TestChromium(t *testing.T) {
 		}`,
 		Env: keys,
 	})
-	walk := harness.Node(t, "chromium.test.mjs")
+	walk := programs.Node(t, "chromium.test.mjs")
 	walk.Env = append(walk.Env,
 		"MCP_URL="+g.URL+"/mcp", "VIRTUAL_KEY="+aliceKey, "CHROMIUM="+chromium(t), "SCREENSHOTS="+t.ArtifactDir())
-	t.Log(harness.RunToEnd(t, walk))
+	t.Log(programs.RunToEnd(t, walk))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // A gateway on https is known to a provider that reads client ID metadata
@@ -70,7 +71,7 @@ func TestClientMetadataDocument(t *testing.T) {
 				return provider.Counts(t).Refreshes > before.Refreshes
 			})
 			browser.Submit(t, browser.Open(t, g.URL+"/oauth/account"), disconnectPath, nil)
-			harness.Await(t, "the provider is told", func() bool { return provider.Counts(t).Revocations > before.Revocations })
+			oauthtest.Eventually(t, "the provider is not told", func() bool { return provider.Counts(t).Revocations > before.Revocations })
 			seen := tt.upstream.Seen()
 			if account, err := tt.upstream.WhoseToken(seen[len(seen)-1].Token); err == nil {
 				t.Errorf("the token still works, as %q's", account)

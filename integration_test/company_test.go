@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // ended waits until a stream ends, and fails the test if that takes longer.
@@ -151,7 +153,7 @@ func TestProviderDown(t *testing.T) {
 		}
 		p.Recover(t)
 		var ada *harness.Employee
-		harness.Await(t, "people can sign in", func() bool {
+		oauthtest.Eventually(t, "people cannot sign in", func() bool {
 			page := b.Open(t, client.Link(c.URL+"/mcp"))
 			return page.Leaving != nil || !strings.Contains(page.Text(), "does not answer")
 		})
@@ -260,9 +262,9 @@ func TestCompanyInChromium(t *testing.T) {
 		c := harness.StartCompany(t, p, "email verified", "server recorder /greet "+harness.Record(t).URL)
 		c.Hire(t, "ada", harness.Staff)
 		c.Hire(t, "eve", "visitors")
-		walk := harness.Node(t, "company.test.mjs")
+		walk := programs.Node(t, "company.test.mjs")
 		walk.Env = append(walk.Env, "MCP_URL="+c.URL+"/greet", "PROVIDER="+p.URL, "MAKE="+p.Make, "CHROMIUM="+chromium(t), "SCREENSHOTS="+t.ArtifactDir())
-		program := harness.Start(t, walk)
+		program := programs.Start(t, walk)
 		if err := program.WaitFor(t, 10*time.Minute); err != nil { // axe-core looks at each page six times
 			t.Fatalf("%v; printed last:\n%s", err, program.Tail())
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 const conformance = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
@@ -35,7 +36,7 @@ func TestConformanceServer(t *testing.T) {
 			bare := judge(t, server.bare, revision)
 			for _, path := range []string{server.path, "/ruled" + server.path} {
 				gated := judge(t, g.URL+path, revision,
-					"NODE_OPTIONS=--import="+harness.Script(t, "with-token.mjs"),
+					"NODE_OPTIONS=--import="+programs.Script(t, "with-token.mjs"),
 					"GATEWAY="+g.URL, "TOKEN="+g.SignIn(t, alice, path).AccessToken)
 				for scenario, result := range bare {
 					if gated[scenario] != result {
@@ -58,12 +59,12 @@ func TestConformanceAuthorization(t *testing.T) {
 		Directives: identities + "server recorder /mcp " + upstream.URL,
 		Env:        keys,
 	})
-	_, port, err := net.SplitHostPort(harness.FreeAddr(t))
+	_, port, err := net.SplitHostPort(programs.FreeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := g.Register(t, "http://127.0.0.1:"+port+"/callback")
-	suite := harness.Start(t, harness.Node(t, conformance, "authorization",
+	suite := programs.Start(t, programs.Node(t, conformance, "authorization",
 		"--url", g.URL, "--client-id", client.ID, "--resource", g.URL+"/mcp", "-p", port))
 	harness.NewBrowser(t).SignInFor(t, suite, alice)
 	err = suite.Wait(t)
@@ -77,9 +78,9 @@ func TestConformanceAuthorization(t *testing.T) {
 // judge runs the suite for one revision and returns its result by scenario.
 func judge(t *testing.T, address, revision string, env ...string) map[string]string {
 	t.Helper()
-	suite := harness.Node(t, conformance, "server", "--url", address, "--requirements", revision)
+	suite := programs.Node(t, conformance, "server", "--url", address, "--requirements", revision)
 	suite.Env = append(suite.Env, env...)
-	printed := harness.RunToEnd(t, suite)
+	printed := programs.RunToEnd(t, suite)
 	results := summary(printed)
 	if len(results) < 20 {
 		t.Fatalf("a judgement of %d scenarios; printed:\n%s", len(results), printed)

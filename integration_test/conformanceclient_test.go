@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // The official suite judges OAuth clients by letting them loose on servers and
@@ -24,8 +24,8 @@ import (
 func TestConformanceClient(t *testing.T) {
 	const sdk = "github.com/modelcontextprotocol/go-sdk/conformance/everything-client"
 	const module = "github.com/mcpoauth/caddy-mcp-oauth/integration_test/conformanceclient"
-	everything, gateway := harness.Build(t, "everything-client", sdk), harness.Build(t, "conformance-client", module)
-	caddy := harness.Caddy(t)
+	everything, gateway := programs.Build(t, "everything-client", sdk), programs.Build(t, "conformance-client", module)
+	caddy := programs.Caddy(t)
 	for _, revision := range []string{"2025-11-25", "2026-07-28"} {
 		t.Run(revision, func(t *testing.T) {
 			bare := judgeClient(t, everything, revision)
@@ -89,9 +89,9 @@ var (
 func judgeClient(t *testing.T, command, revision string, env ...string) map[string]judgement {
 	t.Helper()
 	dir := t.TempDir()
-	suite := harness.Node(t, conformance, "client", "--command", command, "--requirements", revision, "--timeout", "300000", "-o", dir)
+	suite := programs.Node(t, conformance, "client", "--command", command, "--requirements", revision, "--timeout", "300000", "-o", dir)
 	suite.Env = append(suite.Env, env...)
-	program := harness.Start(t, suite)
+	program := programs.Start(t, suite)
 	_ = program.Wait(t) // it fails for what is not scored, too
 	t.Log(totalLine.FindString(program.String()))
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // What the admin API tells of any connection.
@@ -71,7 +72,7 @@ func TestSharedConnectionStatus(t *testing.T) {
 		t.Errorf("connected again: %+v, before %+v", again, first)
 	}
 	w.provider.LoseAnswers(t)
-	harness.Await(t, "a renewal fails", func() bool {
+	oauthtest.Eventually(t, "no renewal fails", func() bool {
 		call()
 		return w.Connection(t, "issues").Status != "authorized"
 	})
@@ -79,10 +80,10 @@ func TestSharedConnectionStatus(t *testing.T) {
 	if counts := w.provider.Counts(t); counts.Refreshes != 1 {
 		t.Errorf("while the old token works: %+v", counts)
 	}
-	harness.Await(t, "the old token ends", func() bool { return call() == http.StatusServiceUnavailable })
+	oauthtest.Eventually(t, "the old token does not end", func() bool { return call() == http.StatusServiceUnavailable })
 	w.provider.Recover(t)
 	// It is asked once more now, and answers that it has replaced the refresh token.
-	harness.Await(t, "the provider answers", func() bool {
+	oauthtest.Eventually(t, "the provider does not answer", func() bool {
 		call()
 		return w.Connection(t, "issues").Status == "needs_reauth"
 	})
@@ -94,7 +95,7 @@ func TestSharedConnectionStatus(t *testing.T) {
 	w.provider.NoRefreshTokens(t)
 	w.provider.Lifetime(t, 4*time.Second)
 	connected()
-	harness.Await(t, "the token ends", func() bool { return w.Connection(t, "issues").Status != "authorized" })
+	oauthtest.Eventually(t, "the token does not end", func() bool { return w.Connection(t, "issues").Status != "authorized" })
 	mustBeConnection(t, w.Gateway, "issues", "expired")
 	w.mustBeUnavailable(t, token)
 

@@ -20,6 +20,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -139,9 +140,9 @@ func TestDashboardWithTypeScriptSDK(t *testing.T) {
 		d := runDashed(t, consent, shortLived)
 		for _, sdk := range []string{"v1", "v2"} {
 			t.Run(consent+" "+sdk, func(t *testing.T) {
-				client := harness.Start(t, harness.Node(t, "sdk.mjs", sdk, d.URL+"/mcp", "greet", `{"name":"Ada"}`))
+				client := programs.Start(t, programs.Node(t, "sdk.mjs", sdk, d.URL+"/mcp", "greet", `{"name":"Ada"}`))
 				browser := harness.NewBrowser(t)
-				browser.Deliver(t, &oauthtest.Page{Leaving: d.letIn(t, browser, client.SignInLink(t), "jane")})
+				browser.Deliver(t, &oauthtest.Page{Leaving: d.letIn(t, browser, harness.SignInLink(t, client), "jane")})
 				if err := client.Wait(t); err != nil {
 					t.Fatalf("%v; printed:\n%s", err, client)
 				}
@@ -231,10 +232,10 @@ func TestDashboardInChromium(t *testing.T) {
 	}
 	for _, consent := range []string{"here", "there"} {
 		d := runDashed(t, consent, "")
-		walk := harness.Node(t, "dashboard.test.mjs")
+		walk := programs.Node(t, "dashboard.test.mjs")
 		walk.Env = append(walk.Env, "MCP_URL="+d.URL+"/mcp", "DASHBOARD_URL="+d.dashboard.URL, "CONSENT="+consent,
 			"CHROMIUM="+chromium, "SCREENSHOTS="+t.ArtifactDir())
-		t.Log(harness.RunToEnd(t, walk))
+		t.Log(programs.RunToEnd(t, walk))
 		d.AwaitRequests(t, http.MethodPost, "/api/oauth/per-user/token", 1)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
 )
 
@@ -179,7 +180,7 @@ func fillDisk(t *testing.T, disk, storage string) *harness.Gateway {
 		}
 		return err == nil
 	}
-	harness.Await(t, "the gateway is not ready", func() bool {
+	oauthtest.Eventually(t, "the gateway stays ready", func() bool {
 		if status, body := refresh(); status == http.StatusOK && json.Unmarshal([]byte(body), &tokens) != nil {
 			t.Fatal(body)
 		}
@@ -194,7 +195,7 @@ func fillDisk(t *testing.T, disk, storage string) *harness.Gateway {
 		t.Fatalf("a refresh once there is room: %d: %s", status, body)
 	}
 	works("once there is room")
-	harness.Await(t, "the gateway is ready again", healthy)
+	oauthtest.Eventually(t, "the gateway does not become ready again", healthy)
 	g.Stop(t)
 	return g
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/doctor"
 )
 
@@ -123,7 +124,7 @@ func TestDoctorExitStatus(t *testing.T) {
 		{"any certificate", g.URL + "/mcp", []string{"--insecure"}, 0, []string{"no_documents"}},
 		{"untrusted certificate", g.URL + "/mcp", nil, 1, []string{"certificate"}},
 		{"no server there", g.URL + "/elsewhere", []string{"--insecure"}, 1, []string{"not_mcp"}},
-		{"nobody there", "http://" + harness.FreeAddr(t) + "/mcp", nil, 2, nil},
+		{"nobody there", "http://" + programs.FreeAddr(t) + "/mcp", nil, 2, nil},
 		{"wrong token", g.URL + "/mcp", []string{"--insecure", "--token", "wrong", "--no-registration"}, 1, []string{"no_documents", "token_refused"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -153,7 +154,7 @@ func TestDoctorJoinsWhatWasLogged(t *testing.T) {
 		joins bool
 	}{
 		{"with the admin API", []string{"--config", g.Caddyfile}, true},
-		{"without", []string{"--address", harness.FreeAddr(t)}, false},
+		{"without", []string{"--address", programs.FreeAddr(t)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := examine(t, g.Command, g.URL+"/mcp", append(args, test.args...)...)

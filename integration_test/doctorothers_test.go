@@ -10,14 +10,16 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/doctor"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // What the doctor finds of servers that others wrote, and how far clients come
 // there. Each of these was looked at by hand, in the code of the server.
 func TestDoctorOfOthers(t *testing.T) {
 	port := func(t testing.TB) string {
-		_, port, err := net.SplitHostPort(harness.FreeAddr(t))
+		_, port, err := net.SplitHostPort(programs.FreeAddr(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,10 +39,10 @@ func TestDoctorOfOthers(t *testing.T) {
 			// when a request lacks something, and does not look at Origin.
 			name: "typescript sdk", start: func(t testing.TB) string {
 				port, authPort := port(t), port(t)
-				cmd := harness.Node(t, "node_modules/@modelcontextprotocol/sdk/dist/esm/examples/server/simpleStreamableHttp.js", "--oauth")
-				cmd.Args = append([]string{cmd.Args[0], "--import", harness.Script(t, "loopback.mjs")}, cmd.Args[1:]...)
+				cmd := programs.Node(t, "node_modules/@modelcontextprotocol/sdk/dist/esm/examples/server/simpleStreamableHttp.js", "--oauth")
+				cmd.Args = append([]string{cmd.Args[0], "--import", programs.Script(t, "loopback.mjs")}, cmd.Args[1:]...)
 				cmd.Env = append(cmd.Env, "MCP_PORT="+port, "MCP_AUTH_PORT="+authPort)
-				harness.Start(t, cmd).Expect(t, "Server listening on port "+port)
+				programs.Start(t, cmd).Expect(t, "Server listening on port "+port)
 				return "http://localhost:" + port + "/mcp"
 			},
 			finds:   []string{"error_without_token", "no_cors", "no_documents", "no_person_asked", "origin_ignored", "state_lost"},
@@ -79,8 +81,8 @@ func TestDoctorOfOthers(t *testing.T) {
 			// somebody writes one into its code.
 			name: "go sdk with auth", start: func(t testing.TB) string {
 				port := port(t)
-				cmd := exec.Command(harness.Build(t, "go-sdk-auth", "github.com/modelcontextprotocol/go-sdk/examples/auth/server"), "-port", port)
-				harness.Start(t, cmd)
+				cmd := exec.Command(programs.Build(t, "go-sdk-auth", "github.com/modelcontextprotocol/go-sdk/examples/auth/server"), "-port", port)
+				programs.Start(t, cmd)
 				awaitListener(t, "localhost:"+port)
 				return "http://localhost:" + port + "/mcp"
 			},
@@ -99,8 +101,8 @@ func TestDoctorOfOthers(t *testing.T) {
 		{
 			name: "go sdk, HTTP+SSE", start: func(t testing.TB) string {
 				port := port(t)
-				cmd := exec.Command(harness.Build(t, "go-sdk-sse", "github.com/modelcontextprotocol/go-sdk/examples/server/sse"), "-host", "127.0.0.1", "-port", port)
-				harness.Start(t, cmd)
+				cmd := exec.Command(programs.Build(t, "go-sdk-sse", "github.com/modelcontextprotocol/go-sdk/examples/server/sse"), "-host", "127.0.0.1", "-port", port)
+				programs.Start(t, cmd)
 				awaitListener(t, "127.0.0.1:"+port)
 				return "http://127.0.0.1:" + port + "/greeter1"
 			},
@@ -110,7 +112,7 @@ func TestDoctorOfOthers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			command := func(args ...string) *exec.Cmd { return exec.Command(harness.Caddy(t), args...) }
+			command := func(args ...string) *exec.Cmd { return exec.Command(programs.Caddy(t), args...) }
 			e := examine(t, command, test.start(t), test.args...)
 			e.mustFind(t, test.finds...)
 			except := map[string]doctor.Reached{
@@ -174,22 +176,22 @@ func TestDoctorOfOwnSignIn(t *testing.T) {
 }
 
 func sdkV2(t testing.TB) string {
-	addr := harness.FreeAddr(t)
+	addr := programs.FreeAddr(t)
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	harness.Start(t, harness.Node(t, "sdk-v2-server.mjs", port)).Expect(t, "listening at")
+	programs.Start(t, programs.Node(t, "sdk-v2-server.mjs", port)).Expect(t, "listening at")
 	return "http://" + addr + "/mcp"
 }
 
 func workers(t testing.TB, port string, args ...string) string {
-	harness.Start(t, harness.Node(t, "workers-provider.mjs", append([]string{port}, args...)...)).Expect(t, "listening at")
+	programs.Start(t, programs.Node(t, "workers-provider.mjs", append([]string{port}, args...)...)).Expect(t, "listening at")
 	return "http://127.0.0.1:" + port + "/mcp"
 }
 
 func awaitListener(t testing.TB, addr string) {
-	harness.Await(t, addr+" listens", func() bool {
+	oauthtest.Eventually(t, addr+" does not listen", func() bool {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			return false
@@ -206,7 +208,7 @@ func TestAddWorks(t *testing.T) {
 	accounts := harness.ServeAccounts(t, provider, "/notes/mcp")
 	var blocks string
 	for name, url := range map[string]string{"notes": accounts.URL, "plain": harness.Everything(t, true)} {
-		cmd := exec.Command(harness.Caddy(t), "mcp-oauth", "add", url, "--name", name)
+		cmd := exec.Command(programs.Caddy(t), "mcp-oauth", "add", url, "--name", name)
 		block, err := cmd.Output()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", name, err, block)

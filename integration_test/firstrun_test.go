@@ -15,6 +15,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // A newcomer runs the one command of the README in a fresh checkout, adds the
@@ -27,7 +28,7 @@ func TestFirstRun_A16(t *testing.T) {
 	run.Env = append(os.Environ(), "XDG_DATA_HOME="+home+"/data", "XDG_CONFIG_HOME="+home+"/config")
 	// Ctrl-C goes to the whole group, and go run leaves it to its child.
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	gateway := harness.Start(t, run)
+	gateway := programs.Start(t, run)
 	defer syscall.Kill(-run.Process.Pid, syscall.SIGINT)
 	endpoint := gateway.Expect(t, `claude mcp add --transport http example (http://localhost:8080/mcp)\b`)[1]
 	gateway.Expect(t, "serving initial configuration")

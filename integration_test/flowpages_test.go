@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // bcryptOfAlice is of the password alice.
@@ -71,10 +72,10 @@ func TestFlowPagesInChromium(t *testing.T) {
 				alice ` + bcryptOfAlice + `
 			}`,
 	})
-	walk := harness.Node(t, "flowpages.test.mjs")
+	walk := programs.Node(t, "flowpages.test.mjs")
 	walk.Env = append(walk.Env, "SITE="+site.URL, "KNOWN_SITE="+known.URL, "ALICE_KEY="+aliceKey, "BOB_KEY="+bobKey, "SEARCH_KEY="+searchKey,
 		"CHROMIUM="+chromium, "SCREENSHOTS="+t.ArtifactDir())
-	p := harness.Start(t, walk)
+	p := programs.Start(t, walk)
 	if err := p.WaitFor(t, 10*time.Minute); err != nil { // axe-core looks at each page six times
 		t.Fatalf("%v; printed last:\n%s", err, p.Tail())
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/auth/extauth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
@@ -82,4 +83,54 @@ func TestGoSDKClient(t *testing.T) {
 			g.AwaitRequests(t, http.MethodPost, "/api/oauth/per-user/token", before+3) // the code and two refreshes
 		})
 	}
+}
+
+// The official Go SDK's handler for programs that act for nobody: it finds everything
+// from the server's URL, gets a token with its secret, and lists and calls what the
+// access rules leave it.
+func TestGoSDKMachine_C21(t *testing.T) {
+	const secret = "batch-secret-0123456789abcdef"
+	upstream := harness.Record(t)
+	g := harness.Run(t, harness.Config{
+		Directives: identities + "server recorder /mcp " + upstream.URL + " {\ntools {\nallow greet user:client:batch\n}\n}\n" +
+			"client batch {\nsecret {env.BATCH_SECRET}\nclient_credentials\n}\n",
+		Env: append(slices.Clone(keys), "BATCH_SECRET="+secret),
+	})
+	connect := func(secret string) (*mcp.ClientSession, error) {
+		handler, err := extauth.NewClientCredentialsHandler(&extauth.ClientCredentialsHandlerConfig{
+			Credentials: &oauthex.ClientCredentials{ClientID: "batch", ClientSecretAuth: &oauthex.ClientSecretAuth{ClientSecret: secret}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := mcp.NewClient(&mcp.Implementation{Name: "integration-test", Version: "1"}, nil)
+		return client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: g.URL + "/mcp", OAuthHandler: handler}, nil)
+	}
+	session, err := connect(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	tools, err := session.ListTools(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tools.Tools) != 1 || tools.Tools[0].Name != "greet" {
+		t.Errorf("tools are %v, want greet alone", tools.Tools)
+	}
+	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "greet", Arguments: map[string]any{"name": "Ada"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := result.Content[0].(*mcp.TextContent).Text, "Hello, Ada!"; got != want {
+		t.Errorf("greet answers %q, want %q", got, want)
+	}
+	if n := g.Requests(t, http.MethodGet, "/api/oauth/per-user/authorize"); n != 0 {
+		t.Errorf("%d sign-ins began, want none", n)
+	}
+	if other, err := connect(secret + "x"); err == nil {
+		_ = other.Close()
+		t.Error("a wrong secret gets in")
+	}
+	g.MustNotKeep(t, map[string]string{"the secret": secret})
 }

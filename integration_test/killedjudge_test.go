@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/trial"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -25,7 +25,7 @@ func (v *visitor) judge(t *testing.T) {
 		looks = append(looks, v.judgeCall)
 	}
 	for _, look := range looks {
-		if err := harness.Try(t, look); err != nil {
+		if err := trial.Try(t, look); err != nil {
 			t.Errorf("%s, interrupted in %q: %v", v.account, v.interrupted, err)
 		}
 	}
@@ -37,7 +37,7 @@ func (v *visitor) judgeCode(t testing.TB) {
 		return
 	}
 	sent := v.code
-	if err := harness.Try(t, v.redeem); err != nil {
+	if err := trial.Try(t, v.redeem); err != nil {
 		v.code = nil
 		v.codesLost++
 		if !strings.Contains(err.Error(), "invalid_grant") {
@@ -50,7 +50,7 @@ func (v *visitor) judgeCode(t testing.TB) {
 		return
 	}
 	v.code = sent
-	if err := harness.Try(t, v.redeem); err == nil {
+	if err := trial.Try(t, v.redeem); err == nil {
 		t.Error("a code was spent twice")
 	}
 	v.code = nil
@@ -113,7 +113,7 @@ func (v *visitor) judgeSpent(t testing.TB) {
 	if len(v.older) < 2 || v.tokens == nil || v.rand.IntN(8) > 0 {
 		return
 	}
-	err := harness.Try(t, func(t testing.TB) { v.client.Refresh(t, v.older[0]) })
+	err := trial.Try(t, func(t testing.TB) { v.client.Refresh(t, v.older[0]) })
 	if err == nil || !strings.Contains(err.Error(), "invalid_grant") {
 		t.Errorf("a refresh token that was spent: %v", err)
 	}

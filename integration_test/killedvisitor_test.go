@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/trial"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -112,7 +113,7 @@ func (v *visitor) visit(t *testing.T, killed <-chan struct{}) {
 			return
 		default:
 		}
-		err := harness.Try(t, v.choose())
+		err := trial.Try(t, v.choose())
 		if err == nil {
 			continue
 		}

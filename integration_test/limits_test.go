@@ -34,10 +34,6 @@ var larger = map[string]int{
 	// A check is beside the option that it is about, a request beside its answer.
 	"files with methods of internal/config.Site": 12,
 	"files with methods of authz/client.Client":  9,
-	// These are to be taken apart.
-	"files in integration_test/harness":          32,
-	"files in storage/simulation/internal/model": 22,
-	"files with methods of storage/pgstore.db":   9,
 }
 
 // Folders, files and types stay small enough to be read at once.

@@ -11,9 +11,10 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(programs.Main(m)) }
 
 // aliceKey and bobKey are virtual keys of the configurations below.
 const (

@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // mcp-remote is what editors run that speak stdio only: the test is such an
@@ -21,7 +22,7 @@ func TestMCPRemote(t *testing.T) {
 		Directives: identities + shortLived + "server recorder /mcp " + upstream.URL,
 		Env:        keys,
 	})
-	remote := harness.Node(t, "node_modules/mcp-remote/dist/proxy.js", g.URL+"/mcp", "--allow-http", "--transport", "http-only")
+	remote := programs.Node(t, "node_modules/mcp-remote/dist/proxy.js", g.URL+"/mcp", "--allow-http", "--transport", "http-only")
 	stdin, err := remote.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +31,7 @@ func TestMCPRemote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := harness.Start(t, remote)
+	program := programs.Start(t, remote)
 
 	editor := mcp.NewClient(&mcp.Implementation{Name: "editor", Version: "1"}, nil)
 	var session *mcp.ClientSession

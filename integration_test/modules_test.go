@@ -13,8 +13,8 @@ import (
 func TestModulesAreKnown_N16(t *testing.T) {
 	known := []string{
 		"cel.dev/cel-go", "code.dny.dev/ssrf", "github.com/anishathalye/porcupine", "github.com/caddyserver/caddy/v2", "github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "github.com/google/uuid", "github.com/jackc/pgx/v5",
-		"github.com/mark3labs/mcp-go", "github.com/modelcontextprotocol/go-sdk", "github.com/prometheus/client_golang", "github.com/santhosh-tekuri/jsonschema/v6",
-		"github.com/spf13/cobra", "go.etcd.io/bbolt", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/proto/otlp", "go.uber.org/goleak",
+		"github.com/mark3labs/mcp-go", "github.com/modelcontextprotocol/go-sdk", "github.com/nlnwa/whatwg-url", "github.com/prometheus/client_golang", "github.com/santhosh-tekuri/jsonschema/v6",
+		"github.com/spf13/cobra", "github.com/spf13/pflag", "go.etcd.io/bbolt", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/proto/otlp", "go.uber.org/goleak",
 		"go.uber.org/zap", "golang.org/x/net", "golang.org/x/sync", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/text", "golang.org/x/time", "google.golang.org/protobuf", "pgregory.net/rapid",
 	}
 	out := run(t, "go", "mod", "edit", "-json")

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // What the admin API says of itself is an OpenAPI document, as a validator judges
@@ -18,5 +19,5 @@ func TestOpenAPI(t *testing.T) {
 	if err := os.WriteFile(file, []byte(g.AdminJSON(t, "GET", "openapi.json", "", 200, nil)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	harness.RunToEnd(t, harness.Node(t, "openapi.mjs", file))
+	programs.RunToEnd(t, programs.Node(t, "openapi.mjs", file))
 }

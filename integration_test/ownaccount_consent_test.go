@@ -13,6 +13,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // Three people connect two servers while they sign in. Each call of each of
@@ -78,8 +79,8 @@ func TestOwnAccountConnectedAtConsent_E08_M01(t *testing.T) {
 func TestOwnAccountTypeScriptClient(t *testing.T) {
 	w := runOwn(t, time.Minute, shortLived)
 	who := residents(t)[0]
-	client := harness.Start(t, harness.Node(t, "sdk.mjs", "v2", w.URL+"/notes", "whoami", "{}"))
-	who.browser.Deliver(t, who.approve(t, client.SignInLink(t), titles["/notes"]))
+	client := programs.Start(t, programs.Node(t, "sdk.mjs", "v2", w.URL+"/notes", "whoami", "{}"))
+	who.browser.Deliver(t, who.approve(t, harness.SignInLink(t, client), titles["/notes"]))
 	wantCallsAs(t, client, who.account)
 	if n := w.Requests(t, http.MethodGet, "/api/oauth/per-user/authorize"); n != 1 {
 		t.Errorf("the person signed in %d times, want once", n)
@@ -88,7 +89,7 @@ func TestOwnAccountTypeScriptClient(t *testing.T) {
 
 // wantCallsAs waits for a TypeScript client, which calls a tool before and after
 // its token expires, and checks that both calls came with the account.
-func wantCallsAs(t *testing.T, client *harness.Program, account string) {
+func wantCallsAs(t *testing.T, client *programs.Program, account string) {
 	t.Helper()
 	if err := client.Wait(t); err != nil {
 		t.Fatalf("%v; printed:\n%s", err, client)

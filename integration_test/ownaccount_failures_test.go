@@ -9,6 +9,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // use opens a session for somebody who connects whatever a client's link asks
@@ -116,7 +117,7 @@ func TestDisconnect(t *testing.T) {
 	}
 
 	gone.disconnect(t, w.URL)
-	harness.Await(t, "the provider is told", func() bool { return w.provider.Counts(t).Revocations > 0 })
+	oauthtest.Eventually(t, "the provider is not told", func() bool { return w.provider.Counts(t).Revocations > 0 })
 	if account, err := server.WhoseToken(last.Token); err == nil {
 		t.Errorf("the token still works, as %q's", account)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -23,7 +24,7 @@ func TestConnectAtRunTimeTypeScript(t *testing.T) {
 	for _, sdk := range []string{"v1", "v2"} {
 		t.Run(sdk, func(t *testing.T) {
 			who := residents(t)[0]
-			asked := harness.Start(t, harness.Node(t, "asked-again.mjs", sdk, w.URL+"/issues", "whoami"))
+			asked := programs.Start(t, programs.Node(t, "asked-again.mjs", sdk, w.URL+"/issues", "whoami"))
 			who.browser.Deliver(t, who.browser.SignIn(t, asked.Expect(t, `Visit 1: (\S+) `)[1], who.Person))
 			who.browser.Deliver(t, who.approve(t, asked.Expect(t, `Visit 2: (\S+) `)[1], "Issues"))
 			if err := asked.Wait(t); err != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // With either TypeScript SDK a person pastes a key while signing in. The client
@@ -16,8 +17,8 @@ func TestOwnKeyTypeScriptClients(t *testing.T) {
 	for i, sdk := range []string{"v1", "v2"} {
 		t.Run(sdk, func(t *testing.T) {
 			who := holders(t)[i]
-			client := harness.Start(t, harness.Node(t, "sdk.mjs", sdk, w.URL+"/search", "whoami", "{}"))
-			who.browser.Deliver(t, who.approve(t, client.SignInLink(t), func() {}))
+			client := programs.Start(t, programs.Node(t, "sdk.mjs", sdk, w.URL+"/search", "whoami", "{}"))
+			who.browser.Deliver(t, who.approve(t, harness.SignInLink(t, client), func() {}))
 			wantCallsAs(t, client, who.account)
 		})
 	}

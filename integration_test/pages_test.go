@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // chromium is the path of the browser.
@@ -52,10 +53,10 @@ func TestAccountPagesInChromium(t *testing.T) {
 			}`,
 		Env: keys,
 	})
-	walk := harness.Node(t, "accountpages.test.mjs")
+	walk := programs.Node(t, "accountpages.test.mjs")
 	walk.Env = append(walk.Env, "SITE="+g.URL, "VIRTUAL_KEY="+aliceKey, "SEARCH_KEY="+searchKey,
 		"CHROMIUM="+chromium(t), "SCREENSHOTS="+t.ArtifactDir())
-	p := harness.Start(t, walk)
+	p := programs.Start(t, walk)
 	if err := p.WaitFor(t, 10*time.Minute); err != nil { // axe-core looks at each page six times
 		t.Fatalf("%v; printed last:\n%s", err, p.Tail())
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 var pictures = flag.Bool("pictures", false, "take the pictures of docs/images anew")
@@ -85,9 +86,9 @@ func takePictures(t *testing.T, folder string) {
 		Env: keys[:1],
 	})
 	taken := t.TempDir()
-	walk := harness.Node(t, "pictures.mjs")
+	walk := programs.Node(t, "pictures.mjs")
 	walk.Env = append(walk.Env, "SITE="+g.URL, "VIRTUAL_KEY="+aliceKey, "SEARCH_KEY="+searchKey, "CHROMIUM="+chromium(t), "PICTURES="+taken)
-	p := harness.Start(t, walk)
+	p := programs.Start(t, walk)
 	if err := p.WaitFor(t, 5*time.Minute); err != nil {
 		t.Fatalf("%v; printed last:\n%s", err, p.Tail())
 	}

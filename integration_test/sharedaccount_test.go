@@ -12,6 +12,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // shared is a gateway in front of an MCP server on which everybody uses the one
@@ -150,7 +151,7 @@ func TestSharedAccount_K10(t *testing.T) {
 		}
 		token = used
 	}
-	harness.Await(t, "the token expires", func() bool {
+	oauthtest.Eventually(t, "the token does not expire", func() bool {
 		_, err := w.server.WhoseToken(token)
 		return err != nil
 	})
@@ -194,7 +195,7 @@ func TestSharedAccount_K10(t *testing.T) {
 	for _, token := range tokens {
 		w.mustBeUnavailable(t, token)
 	}
-	harness.Await(t, "the provider is told", func() bool { return w.provider.Counts(t).Revocations > 0 })
+	oauthtest.Eventually(t, "the provider is not told", func() bool { return w.provider.Counts(t).Revocations > 0 })
 	if account, err := w.server.WhoseToken(renewed); err == nil {
 		t.Errorf("the token still works, as %q's", account)
 	}

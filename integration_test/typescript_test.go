@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // Both TypeScript SDKs, registering themselves and with a metadata document.
@@ -33,7 +34,7 @@ func TestTypeScriptClients(t *testing.T) {
 		} {
 			t.Run(sdk+" "+name, func(t *testing.T) {
 				signIns := g.Requests(t, http.MethodGet, "/api/oauth/per-user/authorize")
-				client := harness.Start(t, harness.Node(t, "sdk.mjs", sdk, g.URL+"/mcp", "greet", `{"name":"Ada"}`, document))
+				client := programs.Start(t, programs.Node(t, "sdk.mjs", sdk, g.URL+"/mcp", "greet", `{"name":"Ada"}`, document))
 				harness.NewBrowser(t).SignInFor(t, client, alice)
 				if err := client.Wait(t); err != nil {
 					t.Fatalf("%v; printed:\n%s", err, client)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // An operator checks a configuration beside the running server, which has the
@@ -14,12 +15,12 @@ func TestValidateBesideRunningServer_M11(t *testing.T) {
 		Directives: identities + "server ticker /mcp " + harness.Tick(t).URL,
 		Env:        keys,
 	})
-	if printed := harness.RunToEnd(t, g.Command("validate", "--config", g.Caddyfile)); !strings.Contains(printed, "Valid configuration") {
+	if printed := programs.RunToEnd(t, g.Command("validate", "--config", g.Caddyfile)); !strings.Contains(printed, "Valid configuration") {
 		t.Errorf("validate printed:\n%s", printed)
 	}
 	g.SignIn(t, alice, "/mcp")
 
-	second := harness.Start(t, g.Twin(t))
+	second := programs.Start(t, g.Twin(t))
 	if err := second.Wait(t); err == nil {
 		t.Error("a second server on the same database started")
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // What reads tokens, one a line, and answers each with one: accepted and the
@@ -60,10 +60,10 @@ func TestVerifiersInOtherLanguages(t *testing.T) {
 	}{
 		"Python": {"verify.py", pythonDriver, func(t *testing.T, driver string) *exec.Cmd { return exec.Command(python(t), driver) }},
 		"TypeScript": {"verify.ts", typeScriptDriver, func(t *testing.T, driver string) *exec.Cmd {
-			if err := os.Symlink(harness.Script(t, "node_modules"), filepath.Join(filepath.Dir(driver), "node_modules")); err != nil {
+			if err := os.Symlink(programs.Script(t, "node_modules"), filepath.Join(filepath.Dir(driver), "node_modules")); err != nil {
 				t.Fatal(err)
 			}
-			cmd := harness.Node(t, driver)
+			cmd := programs.Node(t, driver)
 			cmd.Args[1] = driver
 			return cmd
 		}},

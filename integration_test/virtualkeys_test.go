@@ -10,6 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // withKey sends a key with each request, as a program without a browser does.
@@ -88,7 +89,7 @@ func TestVirtualKeysOfPrograms(t *testing.T) {
 	write(bobKey)
 	// Of a key that was good, not of one that is not yet: asked for over and over, that
 	// would be guessing.
-	harness.Await(t, "the file is read again", func() bool {
+	oauthtest.Eventually(t, "the file is not read again", func() bool {
 		return g.Post(t, "/mcp", aliceKey, `{}`).StatusCode == http.StatusUnauthorized
 	})
 	works(bobKey)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 var errorReference = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
@@ -102,7 +103,7 @@ func TestWhy(t *testing.T) {
 
 	g.Stop(t)
 	g.Restart(t)
-	harness.Await(t, "why knows a flow of before the restart", func() bool {
+	oauthtest.Eventually(t, "why knows no flow of before the restart", func() bool {
 		_, _, err := mcpOAuth(g, env, "why", refused)
 		return err == nil
 	})

@@ -86,6 +86,12 @@ type AuthStore interface {
 	// the head and its predecessor.
 	RotateRefreshToken(ctx context.Context, r Rotation) (RotationResult, error)
 
+	// IssueGrant stores a grant and its access token, under IDs that nobody knows before
+	// it returns. While more than g.Max grants of the subject at the issuer were
+	// stored so, the oldest are removed with their tokens, those that ended first.
+	// It answers OK, or AlreadyUsed as ClaimCode does.
+	IssueGrant(ctx context.Context, g ServiceGrant) (Verdict, error)
+
 	// AccessToken returns a live access token, or ErrNotFound. One read, and one of
 	// the Person where the identity has one: revoking a grant removes its access
 	// tokens.
@@ -108,6 +114,10 @@ type AuthStore interface {
 	// RevokeGrant revokes a grant with all its tokens. An unknown or revoked
 	// grant is no error: the Revocation is empty.
 	RevokeGrant(ctx context.Context, id string, now time.Time) (Revocation, error)
+	// ChangeGrant changes a valid grant of the subject at the issuer, with all access
+	// tokens issued under it. What is remembered of those has to be read again: they are
+	// the Revocation. It returns ErrNotFound if there is no such grant.
+	ChangeGrant(ctx context.Context, c GrantChange) (Revocation, error)
 
 	// UseOnce records a one-time value, such as a client assertion's jti
 	// (RFC 7523 section 3), until it expires. It reports whether this call
@@ -126,6 +136,10 @@ type AuthStore interface {
 	// SiteValue returns it, or ErrNotFound.
 	SiteValue(ctx context.Context, issuer, name string, now time.Time) (SiteValue, error)
 }
+
+// InitialTokensName is the name of the site value with the initial access tokens that
+// an operator made. A restore from a backup ends them.
+const InitialTokensName = "initial access tokens"
 
 // SiteValue is what a site keeps under a name across configurations and restarts,
 // such as which keys it knew and when a person last proved who they are.

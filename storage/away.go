@@ -34,12 +34,16 @@ type Wanted struct {
 	// Flow is the ID of one, which is asked for with the connections that were made in
 	// it, and those that its person has.
 	Flow string
-	// Session is a browser session.
+	// Session is a browser session, which is asked for with the connections that its
+	// person has.
 	Session Hash
+	// Grants tells that the grants of the person of Flow or Session are asked for, too.
+	Grants bool
 	// Code and RefreshToken are asked for with their grants.
 	Code, RefreshToken, AccessToken Hash
 	// Connection is asked for with what we are at all providers, and with its last
-	// Disconnect if that is wanted too.
+	// Disconnect if that is wanted too. Without an Owner it is that of the person of
+	// Session.
 	Connection     ConnectionKey
 	LastDisconnect bool
 	// Once is a value that may have been used.

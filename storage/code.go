@@ -31,7 +31,10 @@ type CodeClaim struct {
 	// Challenge is computed from the presented verifier.
 	Challenge string
 	Issue     Issue
-	Now       time.Time
+	// UsesUp, unless nil, is used up in the same transaction, whatever comes of it.
+	// If it was used before, that is AlreadyUsed, and nothing is changed.
+	UsesUp *OneTime
+	Now    time.Time
 }
 
 // CodeResult tells how a ClaimCode ended.

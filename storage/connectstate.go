@@ -18,6 +18,13 @@ type ConnectState struct {
 	ConnectionKey
 	// Browser is the hash of the cookie that binds it to one browser.
 	Browser Hash `json:"browser"`
+	// Session is the browser session that whoever left is signed in by, or zero. It is
+	// asked for once they are back.
+	Session Hash `json:"session,omitzero"`
+	// Flow and Client are the flow that whoever left is to sign in for and the
+	// registration of its client, or empty. They are asked for once they are back.
+	Flow   string `json:"flow,omitempty"`
+	Client string `json:"client,omitempty"`
 	// Provider is the issuer that must answer (RFC 9207 section 2.4).
 	Provider string `json:"provider"`
 	// Secret is sealed: code verifier, endpoints, client, requested scopes and

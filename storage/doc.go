@@ -27,8 +27,10 @@
 //	call      ──▶ AccessToken       one read, behind a cache; a second one of the
 //	                                Person, where the identity has one
 //	revoke    ──▶ RevokeGrant
+//	choose    ──▶ ChangeGrant       Grant and AccessTokens, of which less may be used
 //
-//	sign in   ──▶ SavePerson        Claims, read with everything the person has
+//	sign in   ──▶ SavePerson        Claims, read with everything the person has; with it,
+//	                                their flow or browser session begins
 //	renew     ──▶ DuePersons, UpdatePerson              by one caller at a time
 //	leave     ──▶ EndPerson         and with the Person all that they have
 //

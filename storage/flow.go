@@ -39,8 +39,11 @@ type Submission struct {
 	Identity Identity
 	// Session is that of the flow.
 	Session Hash
-	Grant   *Grant // nil when the person refused
-	Code    *Code  // nil when the person refused
+	// Begins is the flow if nobody said yet who they are in it: it is saved first, as
+	// SaveFlow does it, and the verdict is that of SaveFlow unless it is OK. Else nil.
+	Begins *Flow
+	Grant  *Grant // nil when the person refused
+	Code   *Code  // nil when the person refused
 	// Adopt are the connections made in this flow, sealed anew for their
 	// owner. Each has the ID of the one that it replaces or, where the owner has
 	// none for the server, of the flow's. Revision is the one of the flow's
@@ -60,6 +63,7 @@ type Submission struct {
 
 var (
 	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together and to whom it shows")
+	errBegins     = errors.New("storage: only the flow that is submitted begins with it, and as whose it is submitted")
 	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission, and not who was already")
 	errAdopt      = errors.New("storage: what a flow connected goes, once per server, to the subject that submits it")
 )
@@ -70,8 +74,16 @@ func (sub Submission) Check() error {
 	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && (sub.Code.GrantID != sub.Grant.ID || !sub.Grant.Identity.Same(sub.Identity)) {
 		return errSubmission
 	}
+	if f := sub.Begins; f != nil && (f.ID != sub.FlowID || f.Issuer != sub.Issuer || f.Session != sub.Session || !f.Identity.Same(sub.Identity)) {
+		return errBegins
+	}
 	if b := sub.Browser; b != nil && (sub.Grant == nil || sub.Session != (Hash{}) || b.Issuer != sub.Issuer || !b.Identity.Same(sub.Identity)) {
 		return errBrowser
+	}
+	if sub.Grant != nil {
+		if err := CheckChosen(sub.Grant.Chosen, sub.Grant.Resources); err != nil {
+			return err
+		}
 	}
 	return sub.checkAdopt()
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -114,6 +115,58 @@ func (p Person) Ended(session string) bool {
 	return session != "" && slices.Contains(p.EndedSessions, session)
 }
 
+// PersonLogin is a person who was identified just now, and what begins as them.
+type PersonLogin struct {
+	// Person is kept. SecretSession is the session at the provider that they come
+	// from, whether or not there is a Secret.
+	Person Person
+	// OfSession tells whose that session is, for who looks for it by its name. It is
+	// stored as PutSiteValue does it; nil for nothing.
+	OfSession *SiteValue
+	// Flow is what the person signed in for, or nil. It is saved as SaveFlow does it,
+	// as that of the Identity that they have then.
+	Flow *Flow
+	// Browser signs their browser in instead, or is nil: as CreateBrowserSession does it, as
+	// that Identity, and under the Hash that Cookie returns for it. Cookie must not call
+	// the store, and may be called more than once.
+	Browser *SignIn
+	Cookie  func(Identity) Hash
+}
+
+var errLogin = errors.New("storage: with a person, a flow of theirs begins or a browser session, and rests on no other")
+
+// Check refuses a login whose parts do not belong together, before any store looks at
+// what it has.
+func (l PersonLogin) Check() error {
+	p, f, b := l.Person, l.Flow, l.Browser
+	switch {
+	case f != nil && b != nil:
+	case f != nil && (f.Issuer != p.Issuer || f.Session != (Hash{}) || f.Submitted || !f.Identity.Same(p.Identity())):
+	case b != nil && (b.Issuer != p.Issuer || l.Cookie == nil || !b.Identity.Same(p.Identity())):
+	case l.OfSession != nil && l.OfSession.Issuer != p.Issuer:
+	default:
+		return nil
+	}
+	return errLogin
+}
+
+// As returns the login as that of the person as they are kept, with the Identity that
+// they have in what begins.
+func (l PersonLogin) As(kept Person) (PersonLogin, Identity) {
+	id := kept.Identity()
+	id.ProviderSession = l.Person.SecretSession
+	if l.Flow != nil {
+		f := *l.Flow
+		f.Identity, l.Flow = id, &f
+	}
+	if l.Browser != nil {
+		b := *l.Browser
+		b.Identity, b.Hash, l.Browser = id, l.Cookie(id), &b
+	}
+	l.Person = kept
+	return l, id
+}
+
 // PersonEnd ends a person, or what came from one of their sessions at the provider
 // and what may have.
 type PersonEnd struct {
@@ -164,12 +217,14 @@ type PersonStore interface {
 	// browser session or a Person, at any issuer, each once, from the first one
 	// behind after. next is as that of Connections.
 	Subjects(ctx context.Context, after string, limit int, now time.Time) (subjects []Subject, next string, err error)
-	// SavePerson keeps somebody who was identified just now. Who is there already,
-	// of the same Kind and with the same Proof, keeps ID, EndedSessions and, if
-	// there is no new one, Secret. It returns what it stored.
-	//   OK         it was stored.
-	//   SignedOut  p.SecretSession ended meanwhile.
-	SavePerson(ctx context.Context, p Person, now time.Time) (Person, Verdict, error)
+	// SavePerson keeps somebody who was identified just now, and begins what they
+	// signed in for, in one transaction. Who is there already, of the same Kind and with
+	// the same Proof, keeps ID, EndedSessions and, if there is no new one, Secret. It
+	// returns the person that it stored. Unless it answers OK, nothing was changed.
+	//   OK         all was stored.
+	//   SignedOut  the session that they come from ended meanwhile.
+	//   Submitted  the flow was.
+	SavePerson(ctx context.Context, l PersonLogin, now time.Time) (Person, Verdict, error)
 	// UpdatePerson replaces the person with the same Revision and ID, and returns
 	// what it stored: OK, Changed or Unknown.
 	UpdatePerson(ctx context.Context, p Person, now time.Time) (Person, Verdict, error)

@@ -16,8 +16,9 @@ import (
 // A change is written in the transaction of the verb that makes it, so it is told
 // if and only if that was committed. It is told by what ends or narrows something
 // that others may remember: each verb that revokes (but not the access tokens that
-// gave way to newer ones of their grant), RevokeAccessToken, Disconnect,
-// ReplaceConnection, SubmitFlow for what it gives to its owner, PutConnection and
+// gave way to newer ones of their grant), RevokeAccessToken, ChangeGrant, Disconnect,
+// ReplaceConnection, SubmitFlow for what it gives to its owner and for the grants that
+// give way in a quota, IssueGrant for those that give way, PutConnection and
 // LeaseConnection unless the connection was active and still is, SavePerson and
 // UpdatePerson unless the claims are the same and the person is, EndPerson,
 // PutVirtualKey, DeleteVirtualKey and ReplaceSiteValue. Nobody is told of
@@ -72,8 +73,9 @@ type ChangeKind string
 
 // The kinds of changes, and which fields of a Change they have.
 const (
-	// TokensEnded: the Revocation came to an end. Without GrantIDs, the tokens were
-	// revoked one by one and their grant is still good.
+	// TokensEnded: the Revocation came to an end, or is good for something else now and
+	// has to be read again. Without GrantIDs, the tokens were revoked one by one and
+	// their grant is still good.
 	TokensEnded ChangeKind = "tokens"
 	// PersonChanged: what is said of Subject at Issuer is another thing now, or they
 	// were ended.

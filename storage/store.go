@@ -73,6 +73,21 @@ type Ended struct {
 	Grants, Sessions, Flows int
 	VirtualKeys             []string // names of those that were disabled
 	SigningKeys             int      // sites whose keys are to be made anew
+	InitialTokens           int      // sites whose initial access tokens ended
+}
+
+// Counts reports whether a site value of the name ends with the sign-ins, and counts
+// it. It is for stores.
+func (e *Ended) Counts(name, signingKeys string) bool {
+	switch name {
+	case signingKeys:
+		e.SigningKeys++
+	case InitialTokensName:
+		e.InitialTokens++
+	default:
+		return false
+	}
+	return true
 }
 
 // SealedKind is a kind of sealed value, in the words of operators.
@@ -88,6 +103,8 @@ const (
 	SealedSignOut      SealedKind = "sign_out"
 	SealedSigningKeys  SealedKind = "signing_keys"
 	SealedTraces       SealedKind = "traces"
+	SealedCatalog      SealedKind = "catalog"
+	SealedPins         SealedKind = "pinned_tools"
 )
 
 // SealedValue is a value of a record that is sealed, see packages seal and sealed.
@@ -146,8 +163,31 @@ type Opener interface {
 	// Durable reports whether what is stored outlives the process.
 	Durable() bool
 	// Open opens the store when a configuration starts, not when it is checked.
-	// The store outlives ctx, which ends with that configuration.
+	// The store outlives ctx, which ends when neither that configuration nor one that
+	// came later wants the store any more.
 	// A store that cannot be opened is tried again while its sites answer 503.
 	// An error that is ErrInUse ends a process that serves nothing else.
+	// If it takes long, ReportOpening of ctx lets the sites answer 503 meanwhile.
 	Open(ctx context.Context) (Store, error)
+}
+
+// OpeningProgress is told how far the opening of a store is, in any unit. An error of
+// it is why the opening is to end.
+type OpeningProgress func(done, total int64) error
+
+type openingKey struct{}
+
+// WithOpeningProgress returns a context for an Opener that has something to tell.
+func WithOpeningProgress(ctx context.Context, progress OpeningProgress) context.Context {
+	return context.WithValue(ctx, openingKey{}, progress)
+}
+
+// ReportOpening tells whoever opens a store how far it is. Nobody waits for the store
+// any more from the first time on, so it is to be known by then that nobody else has it.
+func ReportOpening(ctx context.Context, done, total int64) error {
+	progress, ok := ctx.Value(openingKey{}).(OpeningProgress)
+	if !ok {
+		return nil
+	}
+	return progress(done, total)
 }

@@ -11,7 +11,10 @@ type AccessToken struct {
 	Identity Identity
 	Scope    []string
 	// Audience is the resources the token is good for. Never empty.
-	Audience  []string
+	Audience []string
+	// Chosen is what the grant says of the Audience. It is for the store alone to say,
+	// when the token is issued and when the grant changes.
+	Chosen    []Choice
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 }
@@ -40,7 +43,8 @@ type RefreshToken struct {
 }
 
 // Issue is what one token response creates. Both tokens carry the ID of the
-// grant they are issued under.
+// grant they are issued under. The access token has what the grant says is chosen of
+// its audience, and ends with the grant at the latest, whatever was known of that.
 type Issue struct {
 	Access AccessToken
 	// Refresh is nil when the client gets no refresh token.
@@ -70,6 +74,8 @@ type Rotation struct {
 	// presented token yields. It is kept with that token for Grace, to answer
 	// a client that lost the response; whoever holds the database cannot read it.
 	Replay []byte
+	// UsesUp is that of a CodeClaim.
+	UsesUp *OneTime
 	Now    time.Time
 }
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
@@ -88,7 +90,7 @@ func newCondition(text string, k Kind) (*condition, error) {
 	}
 	checked, issues := env.Compile(text)
 	if issues.Err() != nil {
-		return nil, issue(issues, k)
+		return nil, issue(issues, text, env, k)
 	}
 	if of := checked.OutputType(); !of.IsExactType(cel.BoolType) && !of.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("the expression must be true or false, and is of type %s", of)
@@ -99,22 +101,32 @@ func newCondition(text string, k Kind) (*condition, error) {
 	}
 	c := &condition{program: program, kind: k}
 	c.inspect(checked)
-	return c, nil
+	return c, unknownHint(checked, text)
 }
 
-// issue returns the first of what is wrong with an expression.
-func issue(issues *cel.Issues, k Kind) error {
+// issue returns the first of what is wrong with an expression, and what to write.
+func issue(issues *cel.Issues, text string, env *cel.Env, k Kind) error {
 	first := issues.Errors()[0]
-	at := fmt.Sprintf("column %d", first.Location.Column()+1)
-	if line := first.Location.Line(); line > 1 {
-		at = fmt.Sprintf("line %d, column %d", line, first.Location.Column()+1)
+	message := strings.TrimSuffix(strings.TrimPrefix(first.Message, "Syntax error: "), " (in container '')")
+	wrong := slipIn(text)
+	if wrong == nil {
+		wrong = new(inWords(message, text, offset(text, first.Location), env, k))
 	}
-	text := strings.TrimSuffix(strings.TrimPrefix(first.Message, "Syntax error: "), " (in container '')")
-	text, _, _ = strings.Cut(text, " expecting {") // all that the grammar has
-	if strings.HasPrefix(text, "undeclared reference") {
-		text += "; there are " + strings.Join(variables(k), ", ")
+	return fmt.Errorf("%s: %s", wrong.place(text), wrong.text)
+}
+
+// offset returns at which byte of an expression a place is, by line and character.
+func offset(text string, at common.Location) int {
+	line := 0
+	for range at.Line() - 1 {
+		line += strings.IndexByte(text[line:], '\n') + 1
 	}
-	return fmt.Errorf("%s of the expression: %s", at, text)
+	for n := range text[line:] {
+		if utf8.RuneCountInString(text[line:line+n]) == at.Column() {
+			return line + n
+		}
+	}
+	return len(text)
 }
 
 func variables(k Kind) []string {
@@ -141,7 +153,7 @@ func (c *condition) inspect(checked *cel.Ast) {
 		}
 	}
 	ast.PreOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		switch name := claimIn(e); name {
+		switch name := memberOf(varUserClaims, e); name {
 		case "", "name":
 		case "email":
 			c.needs.Email = true
@@ -151,17 +163,17 @@ func (c *condition) inspect(checked *cel.Ast) {
 	}))
 }
 
-// claimIn returns the name of the claim that an expression is: user.claims.NAME or
-// user.claims["NAME"].
-func claimIn(e ast.Expr) string {
-	isClaims := func(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == varUserClaims }
+// memberOf returns the name of the member of a variable that an expression is:
+// variable.NAME or variable["NAME"].
+func memberOf(variable string, e ast.Expr) string {
+	isIt := func(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == variable }
 	switch e.Kind() {
 	case ast.SelectKind:
-		if isClaims(e.AsSelect().Operand()) {
+		if isIt(e.AsSelect().Operand()) {
 			return e.AsSelect().FieldName()
 		}
 	case ast.CallKind:
-		if args := e.AsCall().Args(); e.AsCall().FunctionName() == operators.Index && isClaims(args[0]) && args[1].Kind() == ast.LiteralKind {
+		if args := e.AsCall().Args(); e.AsCall().FunctionName() == operators.Index && isIt(args[0]) && args[1].Kind() == ast.LiteralKind {
 			name, _ := args[1].AsLiteral().Value().(string)
 			return name
 		}

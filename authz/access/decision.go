@@ -5,6 +5,9 @@ type Decision struct {
 	Allowed bool
 	// Rule is the one that decided, nil if none matched or there are none.
 	Rule *Rule
+	// NotChosen tells that the rules allow it, and the person does not let the client use
+	// it.
+	NotChosen bool
 	// NeedsAnnotations tells that a rule asked for annotations that were not Known.
 	// The decision is good all the same: it was made with what MCP has one take for
 	// true. With them it could be another.

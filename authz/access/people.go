@@ -20,6 +20,8 @@ type Who struct {
 	Client string
 	// AnyClient tells that Client is not known yet, and may be any.
 	AnyClient bool
+	// Chosen is what the person lets the client use of the server.
+	Chosen *Chosen
 }
 
 // key returns the name of the virtual key that somebody is, or "".
@@ -117,7 +119,7 @@ var kinds = func() (names []string) {
 	for _, m := range identity.Builtin(identity.Options{}) {
 		names = append(names, string(m.Kind))
 	}
-	return append(names, "oidc")
+	return append(names, "oidc", string(identity.Client), string(identity.Workload))
 }()
 
 // Needs returns what has to be known of people.

@@ -6,10 +6,10 @@ import (
 )
 
 // Rule is one access rule of a server, as it is configured. The first that matches
-// decides.
+// decides. One with a scope decides nothing.
 type Rule struct {
 	// Allow are names of what may be used, with `*` for any characters: of tools or
-	// prompts, or URIs of resources. A rule has either Allow or Deny.
+	// prompts, or URIs of resources. A rule has either Allow, Deny or Of.
 	Allow []string `json:"allow,omitempty"`
 	// Deny are names of what may not be used. They stand for names and URIs that
 	// only look different, too, such as those in other case.
@@ -28,15 +28,27 @@ type Rule struct {
 	// When is a CEL expression that must be true for the rule to match, such as
 	// `tool.args.database != "prod"`. Default: none.
 	When string `json:"when,omitempty"`
+	// Scope is the scope that a token needs for calls of what Of names. A client without
+	// it is told to ask for it. It becomes one of the server's optional scopes.
+	Scope string `json:"scope,omitempty"`
+	// ProviderScopes are the scopes that the account of the caller needs there, as its
+	// provider calls them. Who lacks one is asked to connect the account with it.
+	ProviderScopes []string `json:"provider_scopes,omitempty"`
+	// Of are names of what needs the scopes. They stand for names and URIs that only look
+	// different, too.
+	Of []string `json:"of,omitempty"`
 }
 
 // String returns the rule as in a Caddyfile.
 func (r *Rule) String() string {
-	effect := "allow"
-	if len(r.Deny) > 0 {
-		effect = "deny"
+	effect := []string{"allow"}
+	switch {
+	case len(r.Deny) > 0:
+		effect[0] = "deny"
+	case r.asksScope():
+		effect = []string{"scope", r.scopeText()}
 	}
-	words := slices.Concat([]string{effect}, r.patterns(), r.Annotations, r.For)
+	words := slices.Concat(effect, r.patterns(), r.Annotations, r.For)
 	for i, word := range words {
 		if word == "" || strings.ContainsAny(word, " \t\"`{}") {
 			words[i] = `"` + strings.ReplaceAll(word, `"`, `\"`) + `"`
@@ -49,8 +61,11 @@ func (r *Rule) String() string {
 }
 
 func (r *Rule) patterns() []string {
-	if len(r.Deny) > 0 {
+	switch {
+	case len(r.Deny) > 0:
 		return r.Deny
+	case r.asksScope():
+		return r.Of
 	}
 	return r.Allow
 }

@@ -12,7 +12,7 @@ type Rules struct {
 // Error is an error in a rule.
 type Error struct {
 	Index int    // of the rule
-	Field string // of the rule: allow, deny, annotations, for or when; "" for all of it
+	Field string // of the rule: allow, deny, annotations, for, when, scope or of; "" for all of it
 	Text  string
 }
 
@@ -43,26 +43,28 @@ func (r *Rules) of(kind Kind) **ruleset {
 
 // Decide returns whether somebody may use an item. The first rule that matches
 // decides; where there are rules for items of the kind and none matches, it is
-// denied. It allocates nothing that grows with the number of rules. It is safe for
-// concurrent use.
-func (r *Rules) Decide(who Who, item Item) Decision {
-	if r == nil {
-		return Decision{Allowed: true}
+// denied. What a person did not choose is denied all the same. It allocates nothing that
+// grows with the number of rules. It is safe for concurrent use.
+func (r *Rules) Decide(who Who, item Item) (d Decision) {
+	if r.Has(item.Kind) {
+		d = (*r.of(item.Kind)).decide(&who, &item)
+	} else {
+		d.Allowed = true
 	}
-	set := *r.of(item.Kind)
-	if set == nil {
-		return Decision{Allowed: true}
-	}
-	return set.decide(&who, &item)
+	who.Chosen.limit(&item, &d)
+	return d
 }
 
 // Has reports whether there are rules for items of a kind. Without, lists of them
 // need not be read.
 func (r *Rules) Has(kind Kind) bool { return r != nil && *r.of(kind) != nil }
 
-// Nothing reports whether the rules let somebody use nothing of a kind, whatever it
-// is called and whatever the server says of it.
+// Nothing reports whether somebody may use nothing of a kind, whatever it is called and
+// whatever the server says of it.
 func (r *Rules) Nothing(who Who, kind Kind) bool {
+	if kind == Tool && who.Chosen.nothing() {
+		return true
+	}
 	return r.Has(kind) && (*r.of(kind)).nothing(&who)
 }
 

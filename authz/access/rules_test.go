@@ -272,31 +272,3 @@ func TestNothing(t *testing.T) {
 		t.Error("no rules allow everything")
 	}
 }
-
-func TestMistakes(t *testing.T) {
-	for _, test := range []struct {
-		kind  access.Kind
-		rule  access.Rule
-		field string
-		want  string
-	}{
-		{access.Tool, access.Rule{}, "", "a rule either allows or denies; write what it allows, or what it denies"},
-		{access.Tool, access.Rule{Allow: []string{"x"}, Deny: []string{"y"}}, "", "a rule either allows or denies; write what it allows, or what it denies"},
-		{access.Tool, access.Rule{Allow: []string{""}}, "", "a name is empty; write one, or * for all"},
-		{access.Tool, access.Rule{Allow: []string{"x"}, Annotations: []string{"readonly"}}, "annotations", `unknown annotation "readonly"; use one of: read_only, changing, not_destructive, destructive, idempotent, not_idempotent, closed_world, open_world`},
-		{access.Prompt, access.Rule{Allow: []string{"x"}, Annotations: []string{"read_only"}}, "annotations", "only tools have annotations; remove read_only"},
-		{access.Tool, access.Rule{Allow: []string{"x"}, For: []string{"role:x"}}, "for", `"role:x": unknown kind "role"; use group:, domain:, email:, claim:, user:, key: or client:`},
-		{access.Tool, access.Rule{Allow: []string{"x"}, For: []string{"user:"}}, "for", `"user:": there is no name after the colon; write user:<name>`},
-		{access.Tool, access.Rule{Allow: []string{"x"}, For: []string{"domain:x"}}, "for", `"domain:x": not a domain of e-mail addresses; write one such as domain:example.com, each subdomain by itself, and other scripts as xn--…`},
-		{access.Tool, access.Rule{Allow: []string{"x"}, When: `tool.args.x == `}, "when", "column 16 of the expression: mismatched input '<EOF>'"},
-		{access.Tool, access.Rule{Allow: []string{"x"}, When: "true &&\n  tol.name == 'x'"}, "when", "line 2, column 3 of the expression: undeclared reference to 'tol'; there are tool.name, tool.args, tool.annotations, user.name, user.groups, user.claims, client.id"},
-		{access.Tool, access.Rule{Allow: []string{"x"}, When: `tool.name`}, "when", "the expression must be true or false, and is of type string"},
-		{access.Resource, access.Rule{Allow: []string{"x"}, When: `resource.args.x`}, "when", "column 1 of the expression: undeclared reference to 'resource'; there are resource.uri, user.name, user.groups, user.claims, client.id"},
-	} {
-		err := new(access.Rules).Add(test.kind, []access.Rule{{Allow: []string{"*"}}, test.rule})
-		var e *access.Error
-		if e, _ = err.(*access.Error); e == nil || e.Index != 1 || e.Field != test.field || e.Text != test.want {
-			t.Errorf("%+v: got\n%#v\nwant field %q:\n%s", test.rule, err, test.field, test.want)
-		}
-	}
-}

@@ -10,11 +10,18 @@ import (
 // ruleset is the rules for items of one kind, in order.
 type ruleset struct {
 	rules []rule
-	// named has the patterns without a star, by what they look like; globs those with
-	// one. Both are in the order of their rules, so that of the rules that are about
-	// other items only those with a star are looked at.
-	named map[string][]placed
-	globs []placed
+	// named has the patterns without a star, by what they look like; allowed and denied
+	// those with one, by the byte that names begin with for which they stand, folded ones
+	// if they deny; globs all others. Each is in the order of the rules, so that of the
+	// rules that are about other items only few are looked at.
+	named           map[string][]placed
+	allowed, denied map[byte][]placed
+	globs           []placed
+	// scopes are those rules that say which scopes calls need. Their places among the
+	// rules match nothing.
+	scopes []scopeRule
+	// open tells that there are no others, so that everything is allowed.
+	open bool
 }
 
 // rule is a rule, compiled.
@@ -29,37 +36,21 @@ type rule struct {
 // placed is a pattern and the position of its rule.
 type placed struct {
 	at int
-	// first is the byte that names begin with which it stands for, folded ones if it
-	// denies; 0 for any. It spares a look at most patterns.
-	first  byte
-	denies bool
 	*pattern
 }
 
-func newPlaced(at int, p *pattern) placed {
-	prefix := p.plain.prefix
-	if !p.allow {
-		prefix = p.folded.prefix
-	}
-	placed := placed{at: at, denies: !p.allow, pattern: p}
-	if prefix != "" && (p.allow || !p.isURI) {
-		placed.first = prefix[0]
-	}
-	return placed
-}
-
-// begins reports whether a name begins as those that the pattern stands for.
-func (p *placed) begins(n *readings) bool {
-	name := n.plain
-	if p.denies {
-		name = n.folded
-	}
-	return p.first == 0 || name != "" && name[0] == p.first
-}
-
 func newRuleset(kind Kind, rules []Rule) (*ruleset, error) {
-	s := &ruleset{named: map[string][]placed{}}
+	s := &ruleset{named: map[string][]placed{}, allowed: map[byte][]placed{}, denied: map[byte][]placed{}, open: true}
 	for i := range rules {
+		if rules[i].asksScope() {
+			if err := rules[i].checkScope(kind); err != nil {
+				err.Index = i
+				return nil, err
+			}
+			s.rules, s.scopes = append(s.rules, rule{Rule: &rules[i]}), append(s.scopes, newScopeRule(kind, &rules[i]))
+			continue
+		}
+		s.open = false
 		r, err := compile(kind, &rules[i])
 		if err != nil {
 			err.Index = i
@@ -67,20 +58,32 @@ func newRuleset(kind Kind, rules []Rule) (*ruleset, error) {
 		}
 		s.rules = append(s.rules, r)
 		for _, text := range r.patterns() {
-			s.place(newPlaced(i, newPattern(text, kind, r.allow)))
+			s.place(placed{i, newPattern(text, kind, r.allow)})
 		}
 	}
 	return s, nil
 }
 
 func (s *ruleset) place(p placed) {
-	if p.plain.star {
+	switch {
+	case !p.plain.star:
+	case p.allow && p.plain.prefix != "":
+		first := p.plain.prefix[0]
+		s.allowed[first] = append(s.allowed[first], p)
+		return
+	case !p.allow && p.folded.prefix != "" && !p.isURI:
+		first := p.folded.prefix[0]
+		s.denied[first] = append(s.denied[first], p)
+		return
+	default:
 		s.globs = append(s.globs, p)
 		return
 	}
 	looks := []string{p.folded.text}
-	if p.isURI && p.foldedClean.text != p.folded.text {
-		looks = append(looks, p.foldedClean.text)
+	for i := range p.looks {
+		if look := p.looks[i].text; !slices.Contains(looks, look) {
+			looks = append(looks, look)
+		}
 	}
 	for _, look := range looks {
 		s.named[look] = append(s.named[look], p)
@@ -92,8 +95,8 @@ func compile(kind Kind, configured *Rule) (rule, *Error) {
 	if (len(configured.Deny) > 0) == r.allow {
 		return r, &Error{Text: "a rule either allows or denies; write what it allows, or what it denies"}
 	}
-	if slices.Contains(r.patterns(), "") {
-		return r, &Error{Text: "a name is empty; write one, or * for all"}
+	if err := configured.checkNames(kind, ""); err != nil {
+		return r, err
 	}
 	for _, word := range configured.Annotations {
 		hint, known := hints[word]
@@ -118,17 +121,24 @@ func compile(kind Kind, configured *Rule) (rule, *Error) {
 }
 
 func (s *ruleset) decide(who *Who, item *Item) (d Decision) {
-	if len(item.Name) > maxName {
+	if s.open {
+		d.Allowed = true
+		return d
+	}
+	if len(item.Name) > MaxName {
 		return d
 	}
 	names := readingsOf(item)
+	if names.tooMany {
+		return d
+	}
 	candidates := s.candidates(&names)
 	for globs := s.globs; ; {
 		next := candidates.next()
 		for len(globs) > 0 && globs[0].at <= next.at {
 			glob := &globs[0]
 			globs = globs[1:]
-			if glob.begins(&names) && glob.matches(&names) && s.rules[glob.at].applies(who, item, &d) {
+			if glob.matches(&names) && s.rules[glob.at].applies(who, item, &d) {
 				return d
 			}
 		}
@@ -141,13 +151,21 @@ func (s *ruleset) decide(who *Who, item *Item) (d Decision) {
 	}
 }
 
-// candidates are the rules that name an item, by each way to read its name.
-type candidates [3][]placed
+// candidates are the rules that name an item, or how its name begins, by each way to read
+// it.
+type candidates [4][]placed
 
 func (s *ruleset) candidates(n *readings) (c candidates) {
 	c[0] = s.named[n.folded]
-	if n.clean != "" && !n.isClean() {
-		c[1], c[2] = s.named[n.foldedClean], s.named[n.foldedPath]
+	for _, look := range n.looks {
+		c[1] = append(c[1], s.named[look]...)
+	}
+	slices.SortFunc(c[1], func(a, b placed) int { return a.at - b.at })
+	if n.plain != "" {
+		c[2] = s.allowed[n.plain[0]]
+	}
+	if n.folded != "" {
+		c[3] = s.denied[n.folded[0]]
 	}
 	return c
 }
@@ -204,10 +222,13 @@ func (r *rule) holds(who *Who, item *Item, d *Decision) bool {
 }
 
 func (s *ruleset) nothing(who *Who) bool {
+	if s.open {
+		return false
+	}
 	for i := range s.rules {
 		r := &s.rules[i]
 		switch {
-		case !r.people.Match(who):
+		case r.asksScope(), !r.people.Match(who):
 		case r.allow:
 			return false
 		case r.with|r.without == 0 && r.when == nil && r.coversAll():
@@ -218,10 +239,5 @@ func (s *ruleset) nothing(who *Who) bool {
 }
 
 func (r *rule) coversAll() bool {
-	for _, text := range r.patterns() {
-		if strings.Trim(text, "*") == "" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.patterns(), isAll)
 }

@@ -6,26 +6,68 @@ import (
 	"strings"
 )
 
-// Warning is about a rule that can never match.
+// Warning is about a rule that can never match, or without which nothing is allowed
+// that was meant to be.
 type Warning struct {
 	Index int // of the rule
 	Text  string
 }
 
 // Warnings returns which rules can never match, because of what they say or because
-// one before them matches whatever they do.
+// one before them matches whatever they do, and whether there are none that allow.
 func Warnings(rules []Rule) []Warning {
 	var warnings []Warning
 	for i := range rules {
 		r := &rules[i]
+		if r.asksScope() {
+			continue
+		}
 		if a, b := contradiction(r.Annotations); a != "" {
-			warnings = append(warnings, Warning{i, fmt.Sprintf("`%s` never matches: no tool is both %s and %s", r, a, b)})
+			warnings = append(warnings, Warning{i, fmt.Sprintf("it never matches: no tool is both %s and %s", a, b)})
 			continue
 		}
 		for j := range i {
-			if rules[j].covers(r) {
-				warnings = append(warnings, Warning{i, fmt.Sprintf("`%s` never decides: `%s` before it matches whatever it does", r, &rules[j])})
+			if !rules[j].asksScope() && rules[j].covers(r) {
+				warnings = append(warnings, Warning{i, fmt.Sprintf("it never decides: `%s` before it matches whatever it does", &rules[j])})
 				break
+			}
+		}
+	}
+	if i := deniesOnly(rules); i >= 0 {
+		warnings = append(warnings, Warning{i, "nothing is allowed, as what no rule names is denied, too; write `allow *` behind the last deny"})
+	}
+	return warnings
+}
+
+// deniesOnly returns the last rule that denies, if there are such, none of them denies
+// all, and none allows anything; else -1.
+func deniesOnly(rules []Rule) int {
+	last := -1
+	for i := range rules {
+		r := &rules[i]
+		switch {
+		case r.asksScope():
+		case len(r.Allow) > 0 || slices.ContainsFunc(r.patterns(), isAll):
+			return -1
+		default:
+			last = i
+		}
+	}
+	return last
+}
+
+// Unmatched returns which names in rules for items of a kind stand for none of those
+// that a server has.
+func Unmatched(kind Kind, rules []Rule, names []string) (warnings []Warning) {
+	all := make([]readings, len(names))
+	for i, name := range names {
+		all[i] = readingsOf(&Item{Kind: kind, Name: name})
+	}
+	for i := range rules {
+		for _, text := range rules[i].patterns() {
+			p := newPattern(text, kind, len(rules[i].Allow) > 0)
+			if !slices.ContainsFunc(all, func(n readings) bool { return p.matches(&n) }) {
+				warnings = append(warnings, Warning{i, fmt.Sprintf("`%s` matches no %s that the server listed", text, kind)})
 			}
 		}
 	}
@@ -63,12 +105,12 @@ func (r *Rule) namesAll(other *Rule) bool {
 
 // coversAll reports whether whoever fits one list of people and clients fits another.
 func coversAll(all, others []string) bool {
-	people, clients := split(all)
-	otherPeople, otherClients := split(others)
+	people, clients := splitPeople(all)
+	otherPeople, otherClients := splitPeople(others)
 	return coversAny(people, otherPeople) && coversAny(clients, otherClients)
 }
 
-func split(all []string) (people, clients []string) {
+func splitPeople(all []string) (people, clients []string) {
 	for _, text := range all {
 		if strings.HasPrefix(text, "client:") {
 			clients = append(clients, text)

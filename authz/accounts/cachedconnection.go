@@ -66,7 +66,7 @@ func cacheConnection(s *config.Server, c storage.Connection, opened secrets) *ca
 		h.state = storage.NeedsReauth
 		return h
 	}
-	h.credential.Connection = c.ID
+	h.credential.Connection, h.credential.Scopes = c.ID, c.Scopes
 	lifetime := assumedLifetime
 	if h.endsAt = c.TokenExpiresAt; !h.endsAt.IsZero() {
 		lifetime = max(0, h.endsAt.Sub(opened.IssuedAt))

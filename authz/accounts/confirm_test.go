@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -232,7 +231,7 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 			}
 			g := newKeyGateway(t)
 			g.server.Page("/mcp", page)
-			wantProblem(t, g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{}), tt.pasted)
+			wantProblem(t, g.ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion"}, pasted), tt.pasted)
 		})
 	}
 }

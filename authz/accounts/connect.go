@@ -123,7 +123,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	state := oauth.NewSecret("")
 	hash, expires := storage.HashOf(state), cn.deps.Now().Add(connectLifetime)
 	if err := cn.deps.Store.SaveConnectState(ctx, storage.ConnectState{
-		Hash: hash, ConnectionKey: key, Browser: r.Browser, Provider: pending.Binding.Provider,
+		Hash: hash, ConnectionKey: key, Browser: r.Browser, Session: r.Authentication.Session, Provider: pending.Binding.Provider,
 		Secret:    cn.seal(pending, sealed.ConnectState(key, hash)...),
 		ExpiresAt: expires,
 	}); err != nil {

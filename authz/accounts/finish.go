@@ -77,10 +77,11 @@ func (cn *connector) Finish(ctx context.Context, a Answer) (Outcome, error) {
 }
 
 // checkPresent decides whether who left is who came back. A shared connection
-// is nobody's: whoever has its link connects it.
+// is nobody's, and a program is never there: whoever has the link that an operator
+// asked for connects it, once.
 func checkPresent(a Answer, k storage.ConnectionKey, p pendingConnect) error {
 	switch {
-	case k.Owner == storage.SharedOwner:
+	case k.Owner == storage.SharedOwner, p.SingleUse != (storage.Hash{}) && identity.IsServiceSubject(k.Owner):
 		return nil
 	case a.Present == nil:
 		return errLeft
@@ -232,7 +233,7 @@ func (cn *connector) saveTokens(ctx context.Context, s *config.Server, k storage
 	now, account := cn.deps.Now(), cn.accountOf(ctx, s, p, r)
 	c := storage.ConnectionReplacement{
 		Connection: storage.Connection{ConnectionKey: k, Provider: p.Binding.Provider, Scopes: r.Scopes, ExpiresAt: p.KeepUntil},
-		UsesUp:     p.usesUp(now),
+		UsesUp:     usesUp(p.SingleUse, now),
 	}
 	if c.Scopes == nil {
 		c.Scopes = p.Binding.Scopes // RFC 6749 section 5.1: identical to the request
@@ -251,11 +252,11 @@ func (cn *connector) saveTokens(ctx context.Context, s *config.Server, k storage
 	return cn.connections.save(ctx, c, p.Authentication, p.Before, made)
 }
 
-// usesUp returns what the connection of a request uses up, or nil. That decides
-// which of several requests with the same SingleUse makes the connection.
-func (p pendingConnect) usesUp(now time.Time) *storage.OneTime {
-	if p.SingleUse == (storage.Hash{}) {
+// usesUp returns what the connection of a request with this SingleUse uses up, or nil.
+// That decides which of several requests with the same makes the connection.
+func usesUp(once storage.Hash, now time.Time) *storage.OneTime {
+	if once == (storage.Hash{}) {
 		return nil
 	}
-	return &storage.OneTime{Hash: p.SingleUse, ExpiresAt: now.Add(singleUseLifetime)}
+	return &storage.OneTime{Hash: once, ExpiresAt: now.Add(singleUseLifetime)}
 }

@@ -33,7 +33,7 @@ func TestAccountsOfALeaver(t *testing.T) {
 			if tt.returns > 0 {
 				p := person
 				p.Issuer, p.ExpiresAt = v.cfg.Issuer, v.clock.Now().Add(time.Hour)
-				if _, verdict, err := v.store.SavePerson(t.Context(), p, v.clock.Now()); err != nil || verdict != storage.OK {
+				if _, verdict, err := v.store.SavePerson(t.Context(), storage.PersonLogin{Person: p}, v.clock.Now()); err != nil || verdict != storage.OK {
 					t.Fatal(verdict, err)
 				}
 			}
@@ -88,7 +88,7 @@ func TestAccountsOfWhoLeavesTwice(t *testing.T) {
 	ends(first)
 	v.clock.Advance(24 * time.Hour)
 	p := storage.Person{Subject: alice, Kind: "oidc", ID: "person", Issuer: v.cfg.Issuer, ExpiresAt: v.clock.Now().Add(24 * time.Hour)}
-	if _, verdict, err := v.store.SavePerson(t.Context(), p, v.clock.Now()); err != nil || verdict != storage.OK {
+	if _, verdict, err := v.store.SavePerson(t.Context(), storage.PersonLogin{Person: p}, v.clock.Now()); err != nil || verdict != storage.OK {
 		t.Fatal(verdict, err)
 	}
 	ends(time.Time{})

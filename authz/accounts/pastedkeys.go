@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -16,17 +15,17 @@ import (
 const maxKeyLen = 8 << 10
 
 // ConnectHeaders stores the keys that a person pasted, by header name, after
-// the server has taken them. keepUntil and p are as KeepUntil and Authentication in ConnectRequest.
-func (cn *connector) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error {
-	s := cn.server(server)
-	if s == nil || s.Auth.Mode != config.PerUserHeaders || owner == "" {
+// the server has taken them.
+func (cn *connector) ConnectHeaders(ctx context.Context, r ConnectRequest, values map[string]string) error {
+	s, p := cn.server(r.Server), r.Authentication
+	if s == nil || s.Auth.Mode != config.PerUserHeaders || r.Owner == "" {
 		return &client.Error{Problem: UnknownServer}
 	}
 	credentials, err := pastedHeaders(s, values)
 	if err != nil {
 		return err
 	}
-	k := cn.keyOf(owner, server)
+	k := cn.keyOf(r.Owner, r.Server)
 	// Verifying takes a while, in which the person may disconnect: read before.
 	current, err := cn.find(ctx, k)
 	if err != nil {
@@ -39,10 +38,16 @@ func (cn *connector) ConnectHeaders(ctx context.Context, owner, server string, v
 	if err != nil {
 		return err
 	}
+	if r.SingleUse != (storage.Hash{}) {
+		before.Disconnect = r.LastDisconnect
+	}
+	if err := cn.connections.checkUnused(ctx, r.SingleUse); err != nil {
+		return err
+	}
 	if err := cn.verifyHeaders(ctx, s, credentials); err != nil {
 		return err
 	}
-	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: k, ExpiresAt: keepUntil}}
+	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: k, ExpiresAt: r.KeepUntil}, UsesUp: usesUp(r.SingleUse, cn.deps.Now())}
 	return cn.connections.save(ctx, c, p, before, secrets{
 		Headers: credentials, IssuedAt: cn.deps.Now(), Binding: binding{Origin: originOf(s)},
 	})

@@ -39,7 +39,7 @@ func TestConnectHeaders_CL24(t *testing.T) {
 			g := newKeyGateway(t)
 			g.server.Page("/mcp", guarded(server))
 			until := g.clock.Now().Add(time.Minute)
-			if err := g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until, storage.Authentication{}); err != nil {
+			if err := g.ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion", KeepUntil: until}, pasted); err != nil {
 				t.Fatal(err)
 			}
 			c, s := g.connection()
@@ -82,7 +82,7 @@ func TestWrongKey_CL24(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newKeyGateway(t)
 			g.server.Page("/mcp", tt.page)
-			err := g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
+			err := g.ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion"}, pasted)
 			wantProblem(t, err, tt.want)
 			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(g.connections()) != 0 {
 				t.Errorf("%v, %d connections", err, len(g.connections()))
@@ -110,7 +110,7 @@ func TestPastedValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newKeyGateway(t)
 			g.server.Page("/mcp", oauthtest.StatelessServer)
-			err := g.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, storage.Authentication{})
+			err := g.ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion"}, map[string]string{"authorization": value, "X-Team": "blue"})
 			wantProblem(t, err, WrongKey)
 			if g.server.Hits() != 0 {
 				t.Error("it was sent")
@@ -120,7 +120,7 @@ func TestPastedValues(t *testing.T) {
 	t.Run("prefix pasted along", func(t *testing.T) {
 		g := newKeyGateway(t)
 		g.server.Page("/mcp", oauthtest.StatelessServer)
-		if err := g.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, storage.Authentication{}); err != nil {
+		if err := g.ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion"}, map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}); err != nil {
 			t.Fatal(err)
 		}
 		if _, s := g.connection(); s.Headers[0].Value != "Bearer key-1" {
@@ -128,7 +128,7 @@ func TestPastedValues(t *testing.T) {
 		}
 	})
 	t.Run("not that kind of server", func(t *testing.T) {
-		err := newGateway(t).ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
+		err := newGateway(t).ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion"}, pasted)
 		wantProblem(t, err, UnknownServer)
 	})
 }
@@ -138,7 +138,7 @@ func TestVerifyURL(t *testing.T) {
 		g := newKeyGateway(t)
 		g.cfg.Servers[0].Auth.VerifyURL = g.provider.URL + "/me"
 		g.provider.Page("/me", oauthtest.Answer(status, "text/plain", ""))
-		err := g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
+		err := g.ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion"}, pasted)
 		wantProblem(t, err, want)
 		r := g.provider.Requests("/me")
 		if len(r) != 1 || r[0].Method != http.MethodGet || r[0].Header.Get("Authorization") != "Bearer key-1" || g.server.Hits() != 0 {
@@ -151,7 +151,7 @@ func TestVerifyURL(t *testing.T) {
 func TestChangedWhileVerifying(t *testing.T) {
 	disconnect := func(g *gateway) error { return g.Disconnect(t.Context(), testOwner, "notion") }
 	paste := func(g *gateway) error {
-		return g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
+		return g.ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion"}, pasted)
 	}
 	for name, tt := range map[string]struct {
 		connected bool
@@ -184,7 +184,7 @@ func TestChangedWhileVerifying(t *testing.T) {
 				oauthtest.StatelessServer(w, r)
 			})
 			values := map[string]string{"authorization": "key-2", "X-Team": "blue"}
-			err := g.ConnectHeaders(t.Context(), testOwner, "notion", values, time.Time{}, storage.Authentication{})
+			err := g.ConnectHeaders(t.Context(), ConnectRequest{Owner: testOwner, Server: "notion"}, values)
 			wantProblem(t, err, tt.want)
 			if n := len(g.connections()); n != tt.left {
 				t.Fatalf("%d connections, want %d", n, tt.left)

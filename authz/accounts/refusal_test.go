@@ -23,11 +23,11 @@ func TestExchangeProblems(t *testing.T) {
 		want   client.Problem
 		hint   string
 	}{
-		"token_type user":                {json(200, `{"ok":true,"access_token":"x","token_type":"user"}`), nil, client.Unsupported, "bearer"},
+		"token_type user":                {json(200, `{"ok":true,"access_token":"x","token_type":"user"}`), nil, client.Unsupported, "user_token"},
 		"token_type DPoP":                {json(200, `{"access_token":"x","token_type":"DPoP"}`), nil, client.Unsupported, "bearer"},
 		"token_type mac":                 {json(200, `{"access_token":"x","token_type":"mac"}`), nil, client.Unsupported, "bearer"},
 		"N_A":                            {json(200, `{"access_token":"x","token_type":"N_A"}`), nil, client.Unsupported, "bearer"},
-		"no access token":                {json(200, `{"ok":true,"authed_user":{"access_token":"x"}}`), nil, client.Unsupported, "bearer"},
+		"one of a person":                {json(200, `{"ok":true,"authed_user":{"access_token":"x"}}`), nil, client.Unsupported, "user_token"},
 		"a token with spaces":            {json(200, `{"access_token":"a b","token_type":"bearer"}`), nil, client.Unsupported, "bearer"},
 		"a token that is an object":      {json(200, `{"access_token":{},"token_type":"bearer"}`), nil, client.Unsupported, "bearer"},
 		"nonsense":                       {oauthtest.Answer(200, "text/html", "<html>"), nil, client.ProviderDown, ""},

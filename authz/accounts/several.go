@@ -136,7 +136,7 @@ func (cs *connections) labelOf(c storage.Connection) string {
 
 // status returns the status of a connection at a server, or of an account there.
 func (v *statuses) status(s *config.Server, c storage.Connection, now time.Time) Status {
-	status := Status{Server: c.Server, ID: c.ID, Scopes: c.Scopes, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt}
+	status := Status{Server: c.Server, Owner: c.Owner, ID: c.ID, Scopes: c.Scopes, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt}
 	var opened secrets
 	status.State, opened = v.look(s, c, now)
 	status.Account, status.Label = opened.Account, opened.Label

@@ -20,6 +20,7 @@ type statuses struct{ *site }
 // Status is what became of an owner's connection to a server.
 type Status struct {
 	Server string
+	Owner  string // empty while nobody has connected the server
 	// State is empty while the owner has not connected the server.
 	State storage.ConnectionState
 	// ID is the public handle of the connection.

@@ -41,6 +41,8 @@ type Credential struct {
 	Headers []CredentialHeader
 	// Connection is the public handle of the connection.
 	Connection string
+	// Scopes are those that the provider gave.
+	Scopes []string
 }
 
 // CredentialHeader is a header in canonical form and its value.

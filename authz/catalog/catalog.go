@@ -2,27 +2,27 @@ package catalog
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 )
 
 const (
-	// maxItems bounds what is remembered of one server.
-	maxItems = 20_000
-	// maxName bounds the names that are remembered.
-	maxName = 8 << 10
-	// maxAsked bounds for how many callers it is remembered that the server was asked.
-	maxAsked = 1 << 12
-	// AskAgain is how soon a server is asked again for what it did not list.
-	AskAgain = time.Minute
+	// maxItems bounds what is remembered of one kind of one server: what was listed last,
+	// but of resources, which no rule asks for, what was listed first.
+	maxItems = 5_000
+	// maxName bounds the names that are remembered. No rule allows longer ones.
+	maxName = access.MaxName
 )
 
-// Catalog is what the servers of a process offer.
+// Catalog is what the servers on a store offer.
 type Catalog struct {
 	mu      sync.Mutex
 	servers map[place]*Server
@@ -39,19 +39,48 @@ func (c *Catalog) Of(site, server string) *Server {
 	defer c.mu.Unlock()
 	at := place{site, server}
 	if c.servers[at] == nil {
-		c.servers[at] = &Server{seed: maphash.MakeSeed(), items: map[key]*Entry{}, spelt: map[key]*Entry{}, asked: map[string]*asking{}}
+		s := &Server{id: server, seed: maphash.MakeSeed(), items: map[key]*Entry{}, spelt: map[key]*Entry{}, asked: map[string]*asking{}, heard: newHearings(), views: newViews()}
+		for kind := range s.order {
+			s.order[kind] = cache.NewLRU[string, *Entry](maxItems)
+		}
+		s.stale.Store(true)
+		c.servers[at] = s
 	}
 	return c.servers[at]
 }
 
+// Changed tells that another instance may have stored something else of a server, or
+// of any if the site is empty.
+func (c *Catalog) Changed(site, server string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for at, s := range c.servers {
+		if site == "" || at == (place{site, server}) {
+			s.stale.Store(true)
+		}
+	}
+}
+
 // Server is what is known of one server. Nil knows nothing.
 type Server struct {
+	id   string
 	seed maphash.Seed
+	day  atomic.Int64 // today, as far as is known
 
 	mu    sync.RWMutex
 	items map[key]*Entry
-	spelt map[key]*Entry // by what all spellings of a name have in common
+	order [access.Prompt + 1]*cache.LRU[string, *Entry] // by kind, by the day on which they were listed last
+	spelt map[key]*Entry                                // by what all spellings of a name have in common
 	asked map[string]*asking
+	heard hearings
+	views views
+
+	guesses guesses
+
+	ended   atomic.Uint32 // by kind, whether a list came to its end
+	stale   atomic.Bool   // the store may have something else
+	changed atomic.Bool   // the store does not have it
+	savedAt time.Time     // of Sync alone
 }
 
 type key struct {
@@ -66,35 +95,117 @@ func (k key) spelt() key { return key{k.kind, spelling.Skeleton(k.name)} }
 type Entry struct {
 	Kind        access.Kind
 	Name        string
+	Title       string // as people are shown it; may be empty
 	Annotations access.Annotations
-	sum         uint64 // of the definition
+	// Hash is of the definition, as the server wrote it.
+	Hash [16]byte
+
+	quick *quick
 }
 
-// asking is a listing for one caller.
-type asking struct {
-	done chan struct{}
-	at   time.Time
+// quick is what is known of an entry besides what the store has of it.
+type quick struct {
+	sum   atomic.Uint64 // of the definition; 0 if it came from the store
+	day   atomic.Int64  // on which the server listed it last
+	fresh atomic.Bool   // the store does not have it so
+	guess guess
 }
 
-// Note remembers an item that the server listed.
-func (s *Server) Note(item access.Item, definition []byte) {
-	if s == nil || len(item.Name) > maxName {
-		return
+// Note remembers an item that the server listed, and returns its name and, unless there
+// is no room for it, its entry. That costs no allocation for one that it knows.
+func (s *Server) Note(kind access.Kind, name []byte, said access.Annotations, definition []byte) (string, *Entry) {
+	if s == nil || len(name) > maxName {
+		return string(name), nil
 	}
 	sum := maphash.Bytes(s.seed, definition)
-	at := key{item.Kind, item.Name}
 	s.mu.RLock()
-	known := s.items[at]
-	full := len(s.items) >= maxItems
+	known := s.items[key{kind, string(name)}]
+	full := s.isFull(kind)
 	s.mu.RUnlock()
-	if known != nil && known.sum == sum || known == nil && full {
-		return
+	switch {
+	case known == nil && full && !isKept(kind):
+		return string(name), nil
+	case known != nil && known.quick.sum.Load() == sum:
+		s.seen(known)
+		return known.Name, known
 	}
+	whole := sha256.Sum256(definition)
+	hash := [16]byte(whole[:])
+	if known != nil && known.Hash == hash && known.Annotations == said { // from the store
+		known.quick.sum.Store(sum)
+		s.mu.Lock()
+		if s.items[key{kind, known.Name}] == known {
+			s.keepDefinition(known, definition)
+		}
+		s.mu.Unlock()
+		s.seen(known)
+		return known.Name, known
+	}
+	e := &Entry{kind, string(name), titleOf(definition), said, hash, new(quick)}
+	e.quick.sum.Store(sum)
+	e.quick.day.Store(s.day.Load())
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := &Entry{item.Kind, item.Name, item.Annotations, sum}
-	s.items[at], s.spelt[at.spelt()] = e, e
+	s.keepDefinition(e, definition)
+	s.put(e)
+	s.mu.Unlock()
+	s.touch(e)
+	return e.Name, e
 }
+
+func (s *Server) isFull(kind access.Kind) bool { return s.order[kind].Len() >= maxItems }
+
+// put remembers an entry, under the lock, in the place of the one of its kind that was
+// listed least lately if there are many.
+func (s *Server) put(e *Entry) {
+	at := key{e.Kind, e.Name}
+	if before := s.items[at]; before != nil {
+		s.dropDefinition(before)
+	} else if s.isFull(e.Kind) {
+		_, oldest, _ := s.order[e.Kind].Oldest()
+		s.drop(oldest)
+	}
+	s.items[at], s.spelt[at.spelt()] = e, e
+	s.order[e.Kind].Put(e.Name, e)
+}
+
+func (s *Server) drop(e *Entry) {
+	at := key{e.Kind, e.Name}
+	s.dropDefinition(e)
+	delete(s.items, at)
+	if spelt := at.spelt(); s.spelt[spelt] == e {
+		delete(s.spelt, spelt)
+	}
+	s.order[e.Kind].Remove(e.Name)
+}
+
+// seen notes that the server still has an entry.
+func (s *Server) seen(e *Entry) {
+	if today := s.day.Load(); e.quick.day.Swap(today) != today {
+		s.mu.Lock()
+		s.order[e.Kind].Get(e.Name) // which is the newest then
+		s.mu.Unlock()
+		s.touch(e)
+	}
+}
+
+// touch has an entry stored.
+func (s *Server) touch(e *Entry) {
+	e.quick.fresh.Store(true)
+	if isKept(e.Kind) {
+		s.changed.Store(true)
+	}
+}
+
+// Ended tells that a list of a kind was read to its end.
+func (s *Server) Ended(kind access.Kind) {
+	if s != nil {
+		s.ended.Or(1 << kind)
+	}
+}
+
+// HasEnded reports whether all that the server has of a kind was listed to somebody in
+// this process.
+func (s *Server) HasEnded(kind access.Kind) bool { return s != nil && s.ended.Load()&(1<<kind) != 0 }
 
 // Look returns what the server says of an item, 0 if it did not list it. What it did
 // not list, but under another spelling, is that: some servers do not tell them apart.
@@ -128,46 +239,8 @@ func (s *Server) All(kind access.Kind) []Entry {
 		}
 	}
 	s.mu.RUnlock()
-	slices.SortFunc(all, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, compare)
 	return all
 }
 
-// Ask has the server asked for its list as a caller, unless it was lately. It returns
-// when that is done; for a caller for whom it is being done, when that is. done ends
-// the waiting of one who does not ask.
-func (s *Server) Ask(caller string, now time.Time, done <-chan struct{}, ask func()) {
-	s.mu.Lock()
-	if a := s.asked[caller]; a != nil && now.Sub(a.at) < AskAgain {
-		s.mu.Unlock()
-		select {
-		case <-a.done:
-		case <-done:
-		}
-		return
-	}
-	s.forget(now)
-	a := &asking{make(chan struct{}), now}
-	s.asked[caller] = a
-	s.mu.Unlock()
-	defer close(a.done)
-	ask()
-}
-
-// forget makes room for one more caller.
-func (s *Server) forget(now time.Time) {
-	if len(s.asked) < maxAsked {
-		return
-	}
-	oldest := ""
-	for caller, a := range s.asked {
-		switch {
-		case now.Sub(a.at) >= AskAgain:
-			delete(s.asked, caller)
-		case oldest == "" || a.at.Before(s.asked[oldest].at):
-			oldest = caller
-		}
-	}
-	if len(s.asked) >= maxAsked {
-		delete(s.asked, oldest)
-	}
-}
+func compare(a, b Entry) int { return cmp.Compare(a.Name, b.Name) }

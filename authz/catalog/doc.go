@@ -2,9 +2,11 @@
 // and what they say of it.
 //
 //	lists that pass ─▶ Note ─▶ Server ─▶ Look: what a call is judged by
+//	                 NoteFor ─▶ Server ─▶ LookFor: the same, where a server may list others to each account
 //	                           Server ─▶ All: what operators and people are shown
+//	                           Server ◀─ Sync ─▶ the store: what other instances saw, and earlier ones
+//	lists that a page asked for ─▶ Hear ─▶ Heard: what that very person is shown
 //
-// What a server said last counts. A process knows what it has seen since it started;
-// what it does not know, the gateway asks the server for. It asks nobody itself, and
-// decides nothing.
+// What a server said last counts. What is not known, the gateway asks the server for.
+// It asks nobody itself, and decides nothing.
 package catalog

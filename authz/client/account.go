@@ -209,7 +209,7 @@ func (p *Provider) UserinfoOf(scopes []string) string {
 	if !slices.Contains(scopes, "openid") {
 		return ""
 	}
-	if u, err := url.Parse(p.UserinfoEndpoint); err != nil || u.Host == "" {
+	if u, err := url.Parse(p.UserinfoEndpoint); err != nil || u.Hostname() == "" {
 		return ""
 	}
 	return p.UserinfoEndpoint

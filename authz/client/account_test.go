@@ -121,7 +121,7 @@ func readBody(t *testing.T, more []byte) *Tokens {
 	if len(more) > len("{}") && string(more) != "null" {
 		body = append([]byte(`{"access_token":"at-1",`), more[1:]...)
 	}
-	tokens, err := readTokens(&reply{status: 200, mediaType: "application/json", body: body})
+	tokens, err := readTokens(&reply{status: 200, mediaType: "application/json", body: body}, Quirks{})
 	if err != nil {
 		t.Fatal(err)
 	}

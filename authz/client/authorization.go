@@ -50,11 +50,10 @@ func (r *AuthorizationRequest) URL(endpoint string, quirks Quirks) (string, erro
 	setNonEmpty(q, "nonce", r.Nonce)
 	setNonEmpty(q, "max_age", r.MaxAge)
 	setNonEmpty(q, "acr_values", strings.Join(r.ACRValues, " "))
-	for name, value := range map[string]string{"scope": quirks.joinScopes(r.Scopes), "resource": r.Resource} {
-		if q.Del(name); value != "" {
-			q.Set(name, value)
-		}
-	}
+	q.Del("scope")
+	q.Del("resource")
+	setNonEmpty(q, quirks.scopeParam(), quirks.joinScopes(r.Scopes))
+	setNonEmpty(q, "resource", r.Resource)
 	u.RawQuery = q.Encode()
 	return u.String(), nil
 }
@@ -72,6 +71,15 @@ func OfflinePrompt(scopes []string) string {
 		return "consent"
 	}
 	return ""
+}
+
+// scopeParam returns the name of the parameter that has the scopes of an
+// authorization request.
+func (q Quirks) scopeParam() string {
+	if q.UserToken {
+		return "user_scope"
+	}
+	return "scope"
 }
 
 // joinScopes returns the value of a scope parameter.

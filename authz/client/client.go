@@ -70,7 +70,7 @@ func (c *Client) CheckEndpoint(endpoint string) error {
 // browser runs instead of visiting.
 func (c *Client) CheckAuthorizationEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.User != nil || u.Opaque != "" || strings.Contains(endpoint, "#") {
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" || strings.Contains(endpoint, "#") {
 		return errors.New("malformed")
 	}
 	if u.Scheme == "https" {

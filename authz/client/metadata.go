@@ -117,7 +117,7 @@ var errMalformedIssuer = errors.New("malformed issuer")
 // with a path also as section 4.1 of that wants it.
 func metadataPlaces(issuer string) ([]string, error) {
 	u, err := url.Parse(issuer)
-	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(issuer, "?#") {
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(issuer, "?#") {
 		return nil, fmt.Errorf("%w: %s", errMalformedIssuer, LoggedURL(issuer)) // RFC 8414 section 2
 	}
 	base, path := origin(u), strings.TrimSuffix(u.EscapedPath(), "/")

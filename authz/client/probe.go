@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -138,7 +137,7 @@ func (c *Client) askInHalf(ctx context.Context, serverURL string, q question, cr
 
 // ask puts one question to a server, and ends the session that it may open.
 func (c *Client) ask(ctx context.Context, serverURL string, q question, credentials http.Header) (*ProbeAnswer, error) {
-	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
+	header := http.Header{"Content-Type": {"application/json"}, "Accept": {mcp.Accept}}
 	if q.revision != "" {
 		header.Set(mcp.HeaderProtocolVersion, q.revision)
 	}
@@ -199,8 +198,8 @@ func (c *Client) endSession(ctx context.Context, serverURL, id string, credentia
 func hasResult(resp *http.Response) bool {
 	body := io.LimitReader(resp.Body, maxProbeAnswer)
 	var message []byte
-	if egress.MediaType(resp.Header) == "text/event-stream" {
-		message = firstEvent(body)
+	if egress.MediaType(resp.Header) == mcp.EventStream {
+		message, _ = mcp.NewEventReader(body, maxProbeAnswer).Next()
 	} else {
 		message, _ = io.ReadAll(body)
 	}
@@ -208,24 +207,4 @@ func hasResult(resp *http.Response) bool {
 		Result json.RawMessage `json:"result"`
 	}
 	return json.Unmarshal(bytes.TrimPrefix(message, byteOrderMark), &m) == nil && bytes.HasPrefix(m.Result, []byte("{"))
-}
-
-// firstEvent returns the data of the first event of a stream that has any.
-func firstEvent(r io.Reader) []byte {
-	var data []byte
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxProbeAnswer)
-	for first := true; lines.Scan(); first = false {
-		line := lines.Bytes()
-		if first {
-			line = bytes.TrimPrefix(line, byteOrderMark)
-		}
-		if len(line) == 0 && len(data) > 0 {
-			return data
-		}
-		if value, ok := bytes.CutPrefix(line, []byte("data:")); ok {
-			data = append(data, bytes.TrimPrefix(value, []byte(" "))...)
-		}
-	}
-	return data
 }

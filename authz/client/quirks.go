@@ -20,6 +20,10 @@ type Quirks struct {
 	// AuthorizeParams are added when a person is sent to the provider, such as
 	// `access_type` or `prompt`. Default: none.
 	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
+	// UserToken is for a provider that gives a token of the person beside one of an
+	// application, as Slack does: scopes are asked for as `user_scope`, and the token
+	// is the one in `authed_user`, or one of the type `user`.
+	UserToken bool `json:"user_token,omitempty"`
 	// ScopeSeparator stands between scopes. Default: a space.
 	ScopeSeparator string `json:"scope_separator,omitempty"`
 }

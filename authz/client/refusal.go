@@ -12,6 +12,9 @@ import (
 // errUnsupported: the answer is a proper one, of a kind that is of no use here.
 var errUnsupported = errors.New("unsupported token response")
 
+// errUserToken: the token is one of a person, of a provider that gives others, too.
+var errUserToken = errors.New("the provider has tokens of persons and of applications")
+
 // Known is how a provider knows the client that it refuses.
 type Known struct {
 	ClientID string
@@ -22,6 +25,8 @@ type Known struct {
 // ExchangeProblem returns why a code was not redeemed.
 func (p Profile) ExchangeProblem(failure *TokenError, known Known) *Error {
 	switch {
+	case errors.Is(failure, errUserToken):
+		return Errorf(Unsupported, "%w; to use those of persons, set user_token", failure)
 	case errors.Is(failure, errUnsupported):
 		return Errorf(Unsupported, "%w; only bearer tokens of the authorization code flow can be used, ask the provider for those", failure)
 	case failure.Status == http.StatusNotImplemented:

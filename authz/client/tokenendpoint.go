@@ -86,7 +86,7 @@ func (c *Client) requestToken(ctx context.Context, at Endpoint, as Credentials, 
 	if err != nil {
 		return nil, err
 	}
-	return readTokens(r)
+	return readTokens(r, c.Quirks)
 }
 
 // RedeemCode exchanges an authorization code (RFC 6749 section 4.1.3). Errors

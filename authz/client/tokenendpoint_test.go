@@ -72,7 +72,7 @@ func TestTokenReply_K17_K18(t *testing.T) {
 		"empty":             {200, js, ``, NoAnswer, "", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := readTokens(&reply{tt.status, tt.contentType, []byte(tt.body)})
+			got, err := readTokens(&reply{tt.status, tt.contentType, []byte(tt.body)}, Quirks{})
 			var failure *TokenError
 			if errors.As(err, &failure) {
 				if failure.Failure != tt.failure || failure.Code != tt.code || strings.Contains(err.Error(), "canary") {
@@ -90,13 +90,58 @@ func TestTokenReply_K17_K18(t *testing.T) {
 	}
 }
 
+// Slack's answers, as its documentation has them: to a code with the token of a bot
+// beside that of the person or without one, and to a refresh token.
+func TestUserToken_K17(t *testing.T) {
+	const (
+		ofUser   = `"authed_user":{"id":"U1","scope":"chat:write,search:read","access_token":"xoxp-1","token_type":"user","refresh_token":"xoxe-1","expires_in":43200}`
+		ofBoth   = `{"ok":true,"access_token":"xoxb-1","token_type":"bot","scope":"commands","bot_user_id":"B1",` + ofUser + `,"team":{"id":"T1","name":"Acme"}}`
+		alone    = `{"ok":true,"app_id":"A1",` + ofUser + `}`
+		refresh  = `{"ok":true,"access_token":"xoxp-1","token_type":"user","scope":"chat:write,search:read","refresh_token":"xoxe-1","expires_in":43200}`
+		bot      = `{"ok":true,"access_token":"xoxb-1","token_type":"bot","authed_user":{"id":"U1"}}`
+		bearer   = `{"ok":true,"access_token":"xoxp-1","token_type":"Bearer","scope":"chat:write,search:read","refresh_token":"xoxe-1","expires_in":43200,"authed_user":{"id":"U1"}}`
+		repeated = `{"ok":true,"authed_user":{"access_token":"xoxp-1","access_token":"xoxp-2","token_type":"user"}}`
+		broken   = `{"ok":true,"authed_user":{"access_token":"xoxp-1\n","token_type":"user"}}`
+	)
+	for name, tt := range map[string]struct {
+		body          string
+		with, without string // the access token, or what an operator reads
+	}{
+		"beside a bot's":    {ofBoth, "xoxp-1", "set user_token"},
+		"alone":             {alone, "xoxp-1", "set user_token"},
+		"refreshed":         {refresh, "xoxp-1", "set user_token"},
+		"a bot's only":      {bot, "not a bearer token", "not a bearer token"},
+		"as a bearer token": {bearer, "xoxp-1", "xoxp-1"},
+		"repeated":          {repeated, "no usable answer", "no usable answer"},
+		"with a line break": {broken, "no usable token", "set user_token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for user, want := range map[bool]string{true: tt.with, false: tt.without} {
+				got, err := readTokens(&reply{200, "application/json", []byte(tt.body)}, Quirks{UserToken: user})
+				if err != nil {
+					var failure *TokenError
+					errors.As(err, &failure)
+					if problem := (Profile{}).ExchangeProblem(failure, Known{}); !strings.Contains(problem.Error(), want) {
+						t.Errorf("user token %t: got %q, want %q", user, problem, want)
+					}
+					continue
+				}
+				if got.AccessToken != want || got.RefreshToken != "xoxe-1" || got.ExpiresIn != 12*time.Hour || strings.Join(got.Scopes, " ") != "chat:write search:read" {
+					t.Errorf("user token %t: got %+v, want %q", user, got, want)
+				}
+			}
+		})
+	}
+}
+
 func FuzzTokenReply(f *testing.F) {
-	f.Add(200, "application/json", `{"access_token":"a","token_type":"Bearer","expires_in":60,"scope":"x y","refresh_token":"r"}`)
-	f.Add(200, "text/plain", `access_token=a&scope=x%2Cy&token_type=bearer&expires_in=60`)
-	f.Add(400, "application/json", `{"error":"invalid_grant"}`)
-	f.Add(200, "application/json", `{"access_token":"a","expires_in":1e999,"scope":{"a":[]}}`)
-	f.Fuzz(func(t *testing.T, status int, contentType, body string) {
-		r, err := readTokens(&reply{status, contentType, []byte(body)})
+	f.Add(200, "application/json", `{"access_token":"a","token_type":"Bearer","expires_in":60,"scope":"x y","refresh_token":"r"}`, false)
+	f.Add(200, "text/plain", `access_token=a&scope=x%2Cy&token_type=bearer&expires_in=60`, false)
+	f.Add(400, "application/json", `{"error":"invalid_grant"}`, false)
+	f.Add(200, "application/json", `{"access_token":"a","expires_in":1e999,"scope":{"a":[]}}`, false)
+	f.Add(200, "application/json", `{"ok":true,"authed_user":{"access_token":"a","token_type":"user","scope":"x,y"}}`, true)
+	f.Fuzz(func(t *testing.T, status int, contentType, body string, user bool) {
+		r, err := readTokens(&reply{status, contentType, []byte(body)}, Quirks{UserToken: user})
 		if err != nil {
 			var failure *TokenError
 			if !errors.As(err, &failure) || failure.Failure < NotSent || failure.Failure > Unable {

@@ -43,12 +43,13 @@ type tokenMembers struct {
 	RefreshToken string          `json:"refresh_token"`
 	ExpiresIn    json.RawMessage `json:"expires_in"`
 	Scope        json.RawMessage `json:"scope"`
-	IDToken      json.RawMessage `json:"id_token"` // some write null for none
+	AuthedUser   json.RawMessage `json:"authed_user"` // Slack's, see Quirks.UserToken
+	IDToken      json.RawMessage `json:"id_token"`    // some write null for none
 	Error        string          `json:"error"`
 }
 
 // readTokens reads an answer of a token endpoint. Errors are of type *TokenError.
-func readTokens(r *reply) (*Tokens, error) {
+func readTokens(r *reply, quirks Quirks) (*Tokens, error) {
 	if r.status >= http.StatusInternalServerError || r.status == http.StatusTooManyRequests {
 		return nil, &TokenError{Failure: Unable, Status: r.status}
 	}
@@ -61,7 +62,7 @@ func readTokens(r *reply) (*Tokens, error) {
 		return nil, &TokenError{Failure: Refused, Status: r.status, Code: code, OwnCode: own}
 	}
 	if err == nil {
-		err = m.check()
+		m, err = m.usable(quirks)
 	} else if errors.Is(err, strictjson.ErrType) {
 		err = fmt.Errorf("%w: %w", errUnsupported, err)
 	}
@@ -117,16 +118,41 @@ func looksLikeObject(body []byte) bool {
 	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)), []byte("{"))
 }
 
-// check refuses what could not be sent as a bearer token. A reply without a
-// type is of providers older than RFC 6749; they know no other than bearer.
-func (m *tokenMembers) check() error {
-	if m.TokenType != "" && !strings.EqualFold(m.TokenType, "bearer") {
-		return fmt.Errorf("%w: not a bearer token", errUnsupported) // RFC 6749 section 7.1
+// usable returns the members of the token that is meant for this site, or refuses what
+// could not be sent as a bearer token. A reply without a type is of providers older than
+// RFC 6749; they know no other than bearer.
+func (m tokenMembers) usable(quirks Quirks) (tokenMembers, error) {
+	user, err := m.ofUser()
+	if err != nil {
+		return m, err
+	}
+	if quirks.UserToken && user.AccessToken != "" {
+		m = user
+	}
+	ofUser := strings.EqualFold(m.TokenType, "user")
+	switch bearer := m.TokenType == "" || strings.EqualFold(m.TokenType, "bearer"); {
+	case bearer && m.AccessToken != "", ofUser && quirks.UserToken:
+	case ofUser || user.AccessToken != "":
+		return m, fmt.Errorf("%w: %w", errUnsupported, errUserToken)
+	case !bearer:
+		return m, fmt.Errorf("%w: not a bearer token", errUnsupported) // RFC 6749 section 7.1
 	}
 	if m.AccessToken == "" || !visible(m.AccessToken) || !visible(m.RefreshToken) {
-		return fmt.Errorf("%w: no usable token", errUnsupported)
+		return m, fmt.Errorf("%w: no usable token", errUnsupported)
 	}
-	return nil
+	return m, nil
+}
+
+// ofUser returns the members that are about a token of the person.
+func (m tokenMembers) ofUser() (tokenMembers, error) {
+	var user tokenMembers
+	if !looksLikeObject(m.AuthedUser) {
+		return user, nil
+	}
+	if err := strictjson.Unmarshal(m.AuthedUser, maxProviderReply, &user); err != nil {
+		return user, fmt.Errorf("authed_user: %w", err)
+	}
+	return user, nil
 }
 
 // visible reports whether s is short and of visible ASCII characters only.
@@ -188,6 +214,10 @@ var codes = map[string]string{
 	"bad_verification_code": "invalid_grant", "bad_refresh_token": "invalid_grant",
 	"incorrect_client_credentials": "invalid_client", "redirect_uri_mismatch": "invalid_grant",
 	"application_suspended": "unauthorized_client",
+	// Slack's own.
+	"invalid_code": "invalid_grant", "code_already_used": "invalid_grant", "invalid_refresh_token": "invalid_grant",
+	"token_expired": "invalid_grant", "token_revoked": "invalid_grant", "bad_redirect_uri": "invalid_redirect_uri",
+	"invalid_client_id": "invalid_client", "bad_client_secret": "invalid_client",
 	// What others, Slack above all, write for "later".
 	"internal_error": "server_error", "fatal_error": "server_error",
 	"service_unavailable": "temporarily_unavailable", "slow_down": "temporarily_unavailable",

@@ -49,7 +49,7 @@ func LoggedURL(raw string) string {
 	switch {
 	case raw == "":
 		return "none"
-	case err != nil || u.Host == "" || u.User != nil || len(raw) > maxLoggedURL || !visible(raw):
+	case err != nil || u.Hostname() == "" || u.User != nil || len(raw) > maxLoggedURL || !visible(raw):
 		return "no proper URL"
 	}
 	return u.Scheme + "://" + u.Host + u.EscapedPath()

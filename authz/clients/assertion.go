@@ -42,13 +42,13 @@ var errTooManyAssertions = &oauth.Error{
 // assertionClaims are those of RFC 7523 section 3. An audience must be one
 // text: a list would let an assertion made for us also serve elsewhere.
 type assertionClaims struct {
-	Issuer    string  `json:"iss"`
-	Subject   string  `json:"sub"`
-	Audience  string  `json:"aud"`
-	ID        string  `json:"jti"`
-	ExpiresAt float64 `json:"exp"`
-	NotBefore float64 `json:"nbf"`
-	IssuedAt  float64 `json:"iat"`
+	Issuer    string            `json:"iss"`
+	Subject   string            `json:"sub"`
+	Audience  string            `json:"aud"`
+	ID        string            `json:"jti"`
+	ExpiresAt oauth.NumericDate `json:"exp"`
+	NotBefore oauth.NumericDate `json:"nbf"`
+	IssuedAt  oauth.NumericDate `json:"iat"`
 }
 
 // readAssertion reads a client assertion (RFC 7521 section 4.2). It names the
@@ -83,42 +83,66 @@ func parseAssertion(assertion string) (*jose.JSONWebSignature, error) {
 
 // verifyAssertion checks the assertion of a client (RFC 7523 section 3): its
 // signature first, so that only the client itself can use up an identifier.
-func (a *Authenticator) verifyAssertion(ctx context.Context, c *Client, assertion string, by Requester) error {
+func (a *Authenticator) verifyAssertion(ctx context.Context, c *Client, assertion string, by Requester) (*storage.OneTime, error) {
 	jws, err := parseAssertion(assertion)
 	if err != nil {
-		return refusedAssertion(err)
+		return nil, refusedAssertion(err)
 	}
 	keys, err := a.clientKeys(ctx, c, jws.Signatures[0].Header.KeyID, by)
 	if e := tryLater(err); e != nil {
-		return e
+		return nil, e
 	}
 	if err != nil {
-		return refusedAssertion(err)
+		return nil, refusedAssertion(err)
 	}
 	payload, err := jwks.Verify(jws, keys)
 	if err != nil {
-		return refusedAssertion(err)
+		return nil, refusedAssertion(err)
 	}
 	var claims assertionClaims
 	if err := strictjson.Unmarshal(payload, maxAssertionLen, &claims); err != nil {
-		return refusedAssertion(err)
+		return nil, refusedAssertion(err)
 	}
 	now, ahead := a.Now(), storage.AheadOf(a.Store)() // by the store's clock all processes judge alike
 	if err := claims.check(c.ID, a.Issuer, a.TokenEndpoint, now.Add(ahead)); err != nil {
-		return refusedAssertion(err)
+		return nil, refusedAssertion(err)
 	}
 	if c.Origin != Preregistered && !a.Attempts.Limiter.Allow("assertion", a.Issuer+" "+c.ID, assertionsPerMinute) {
-		return errTooManyAssertions
+		return nil, errTooManyAssertions
 	}
 	once := storage.HashOf("client assertion\x00" + a.Issuer + "\x00" + c.ID + "\x00" + claims.ID)
-	first, err := a.Store.UseOnce(ctx, once, unixTime(claims.ExpiresAt).Add(assertionSkew-ahead), now)
-	if err != nil {
+	return &storage.OneTime{Hash: once, ExpiresAt: claims.ExpiresAt.Time().Add(assertionSkew - ahead)}, nil
+}
+
+// ErrAssertionUsed tells End that a verb answered storage.AlreadyUsed.
+var ErrAssertionUsed = errors.New("clients: the assertion was used before")
+
+// UsesUp returns what the verb is to use up that decides what the client gets, once:
+// nil if there is nothing.
+func (c *Authenticated) UsesUp() *storage.OneTime {
+	once := c.once
+	c.once = nil
+	return once
+}
+
+// End returns what a request comes to that ended with an error, or nil. An assertion
+// that no verb used up is used up now: it is good for one request, whatever becomes
+// of that.
+func (a *Authenticator) End(r *http.Request, c *Authenticated, err error) error {
+	if once := c.UsesUp(); once != nil {
+		first, failed := a.Store.UseOnce(r.Context(), once.Hash, once.ExpiresAt, a.Now())
+		if failed != nil {
+			return failed
+		}
+		if !first {
+			err = ErrAssertionUsed
+		}
+	}
+	if !errors.Is(err, ErrAssertionUsed) {
 		return err
 	}
-	if !first {
-		return refusedAssertion(errors.New("used before"))
-	}
-	return nil
+	p := presented{method: oauth.AuthPrivateKeyJWT}
+	return p.refuse(a.count(r, c.Client, refusedAssertion(errors.New("used before"))))
 }
 
 // check applies the rules for the claims. The audience is our issuer or our
@@ -134,21 +158,14 @@ func (claims *assertionClaims) check(clientID, issuer, tokenEndpoint string, now
 	if claims.ID == "" || len(claims.ID) > maxJTILen {
 		return errors.New("jti is missing or too long")
 	}
-	expires := unixTime(claims.ExpiresAt)
+	expires := claims.ExpiresAt.Time()
 	if !now.Before(expires.Add(assertionSkew)) || expires.After(now.Add(maxAssertionLifetime+assertionSkew)) {
 		return errors.New("exp is past or more than five minutes away")
 	}
-	if latest := now.Add(assertionSkew); unixTime(claims.NotBefore).After(latest) || unixTime(claims.IssuedAt).After(latest) {
+	if latest := now.Add(assertionSkew); claims.NotBefore.Time().After(latest) || claims.IssuedAt.Time().After(latest) {
 		return errors.New("nbf or iat is in the future")
 	}
 	return nil
-}
-
-// unixTime converts a NumericDate (RFC 7519 section 2). Beyond the year 9999
-// all are alike.
-func unixTime(seconds float64) time.Time {
-	const year9999 = 253402300799
-	return time.Unix(int64(max(-year9999, min(seconds, year9999))), 0)
 }
 
 // clientKeys returns the keys of a client that an assertion may be signed

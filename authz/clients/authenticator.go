@@ -34,6 +34,8 @@ type Authenticated struct {
 	*Client
 	// Proved tells that it proved who it is. A public client only says so.
 	Proved bool
+
+	once *storage.OneTime // by what it proved that, until it is used up
 }
 
 // Authenticator finds out which client makes a request.
@@ -52,6 +54,19 @@ type Authenticator struct {
 // it proves so in exactly the way it registered (OAuth 2.1 section 2.4). A
 // refusal is an *Error; any other error is the store's.
 func (a *Authenticator) Authenticate(r *http.Request, form url.Values) (*Authenticated, error) {
+	c, err := a.Begin(r, form)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.End(r, c, nil); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Begin is Authenticate for a verb of the store that uses up what UsesUp returns.
+// Nothing may be answered before End.
+func (a *Authenticator) Begin(r *http.Request, form url.Values) (*Authenticated, error) {
 	p, err := presentedClient(r.Header.Values("Authorization"), form)
 	if err != nil {
 		return nil, err
@@ -84,17 +99,17 @@ func (a *Authenticator) Authenticate(r *http.Request, form url.Values) (*Authent
 	if p.method == oauth.AuthNone {
 		return &Authenticated{Client: c}, nil
 	}
-	if err := a.proveClient(r, c, p, by); err != nil {
-		return nil, p.refuse(err)
+	once, err := a.verifyClient(r.Context(), c, p, by)
+	if err != nil {
+		return nil, p.refuse(a.count(r, c, err))
 	}
-	return &Authenticated{Client: c, Proved: true}, nil
+	return &Authenticated{Client: c, Proved: true, once: once}, nil
 }
 
-// proveClient checks the proof of a client and counts failures. A right one
-// passes whatever was sent before.
-func (a *Authenticator) proveClient(r *http.Request, c *Client, p presented, by Requester) error {
-	err := a.verifyClient(r.Context(), c, p, by)
-	if err == nil || oauth.AsError(err).Code != "invalid_client" {
+// count counts failures of a client to prove who it is. A right proof passes
+// whatever was sent before.
+func (a *Authenticator) count(r *http.Request, c *Client, err error) error {
+	if oauth.AsError(err).Code != "invalid_client" {
 		return err
 	}
 	if !a.Attempts.AllowWrongClient(r, c.ID) {
@@ -128,20 +143,21 @@ var ErrUnproved = &oauth.Error{
 	Description: "The client must authenticate as it did when it got this token.",
 }
 
-// verifyClient is the one place where a proof is checked.
-func (a *Authenticator) verifyClient(ctx context.Context, c *Client, p presented, by Requester) error {
+// verifyClient is the one place where a proof is checked. It returns what is to be
+// used up, if anything.
+func (a *Authenticator) verifyClient(ctx context.Context, c *Client, p presented, by Requester) (*storage.OneTime, error) {
 	if p.method == oauth.AuthPrivateKeyJWT {
 		return a.verifyAssertion(ctx, c, p.assertion, by)
 	}
 	refused := oauth.NewError("invalid_client", "The client could not be authenticated.").Because("wrong_client_secret")
 	if c.SecretHash == nil {
-		return refused
+		return nil, refused
 	}
 	right, rawRight := storage.HashOf(p.secret).Equal(*c.SecretHash), storage.HashOf(p.rawSecret).Equal(*c.SecretHash)
 	if !right && !rawRight {
-		return refused
+		return nil, refused
 	}
-	return nil
+	return nil, nil
 }
 
 // refuse turns the refusal of a client into the answer of a protected

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"slices"
+	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -31,6 +33,10 @@ type Client struct {
 	// Introspect lets a pre-registered client introspect any token of this
 	// issuer, not only its own.
 	Introspect bool
+	// Service is who a pre-registered client is by itself, nil if it gets no tokens
+	// without a person; ServiceLifetime is how long those tokens live.
+	Service         *identity.Service
+	ServiceLifetime time.Duration
 	// Fingerprint changes with whatever a person's approval rests on: name,
 	// redirect URIs, keys.
 	Fingerprint storage.Hash

@@ -20,7 +20,7 @@ func BenchmarkWrongSecret_C03(b *testing.B) {
 		b.Run(fmt.Sprintf("same=%d_of_%d", same, len(right)), func(b *testing.B) {
 			p := presented{clientID: "c", method: oauth.AuthSecretPost, secret: right[:same] + strings.Repeat("~", len(right)-same)}
 			for b.Loop() {
-				if err := ts.authenticator.verifyClient(b.Context(), client, p, stranger); (err == nil) != (same == len(right)) {
+				if _, err := ts.authenticator.verifyClient(b.Context(), client, p, stranger); (err == nil) != (same == len(right)) {
 					b.Fatal(err)
 				}
 			}

@@ -140,6 +140,9 @@ func (m metadataCheck) completeGrants() error {
 			known = append(known, g)
 		}
 	}
+	if m.origin == Preregistered && slices.Contains(m.GrantTypes, oauth.GrantClientCredentials) { // nobody lets themselves in
+		known = append(known, oauth.GrantClientCredentials)
+	}
 	if m.GrantTypes = known; m.origin != Preregistered && !slices.Contains(known, oauth.GrantAuthorizationCode) {
 		return InvalidMetadata("grant_types must contain authorization_code.")
 	}

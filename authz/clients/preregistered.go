@@ -3,6 +3,7 @@ package clients
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -17,6 +18,10 @@ func PreregisteredFrom(site *config.Site) ([]Client, error) {
 			ClientName: c.Name, RedirectURIs: c.RedirectURIs, JWKSURI: c.JWKSURI, JWKS: c.JWKS,
 			GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}, ResponseTypes: []string{"code"},
 		}}
+		if c.ClientCredentials {
+			client.Service, client.ServiceLifetime = new(c.Service()), time.Duration(c.Lifetime)
+			client.Metadata.GrantTypes = append(client.Metadata.GrantTypes, oauth.GrantClientCredentials)
+		}
 		if c.JWKSURI != "" || len(c.JWKS) > 0 {
 			client.Metadata.TokenEndpointAuthMethod = oauth.AuthPrivateKeyJWT
 		}

@@ -2,13 +2,13 @@ package dashboard
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -26,13 +26,13 @@ const (
 
 // registered are those of RFC 7519 section 4.1.
 type registered struct {
-	Issuer    string   `json:"iss"`
-	Subject   string   `json:"sub"`
-	Audience  audience `json:"aud"`
-	Expires   *numeric `json:"exp"`
-	NotBefore *numeric `json:"nbf"`
-	IssuedAt  *numeric `json:"iat"`
-	Verified  any      `json:"email_verified"`
+	Issuer    string             `json:"iss"`
+	Subject   string             `json:"sub"`
+	Audience  audience           `json:"aud"`
+	Expires   *oauth.NumericDate `json:"exp"`
+	NotBefore *oauth.NumericDate `json:"nbf"`
+	IssuedAt  *oauth.NumericDate `json:"iat"`
+	Verified  any                `json:"email_verified"`
 }
 
 // Registered reports whether a claim has a meaning of its own in every JWT, so
@@ -51,15 +51,6 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 		return nil
 	}
 	return json.Unmarshal(text, (*[]string)(a))
-}
-
-// numeric is a NumericDate (RFC 7519 section 2).
-type numeric float64
-
-// time returns the moment. Beyond the year 9999 all are alike.
-func (n numeric) time() time.Time {
-	const year9999 = 253402300799
-	return time.Unix(int64(math.Max(-year9999, math.Min(float64(n), year9999))), 0)
 }
 
 // read returns the person in a payload whose signature is good.
@@ -87,11 +78,11 @@ func (v *Verifier) check(r *registered) error {
 		return refused("its aud has not the audience of this site")
 	case r.Expires == nil:
 		return refused("it has no exp")
-	case !now.Before(r.Expires.time().Add(skew)):
+	case !now.Before(r.Expires.Time().Add(skew)):
 		return refused("it has expired")
-	case r.NotBefore != nil && r.NotBefore.time().After(now.Add(skew)):
+	case r.NotBefore != nil && r.NotBefore.Time().After(now.Add(skew)):
 		return refused("its nbf is in the future")
-	case r.IssuedAt != nil && r.IssuedAt.time().After(now.Add(skew)):
+	case r.IssuedAt != nil && r.IssuedAt.Time().After(now.Add(skew)):
 		return refused("its iat is in the future")
 	case !validSubject(r.Subject):
 		return refused("its sub is empty, longer than %d characters, or has some that nobody can see", maxSubject)

@@ -71,7 +71,7 @@ func asDocumented(text string) string {
 	text = strings.NewReplacer(
 		"the MCP server {server}", "the MCP server", "the server {server}", "the MCP server", "the address {address}", "one address",
 		"its origin {origin}", "its origin", ": allowed_origins {origin}", ".", "{client}", "the client", "{person}", "the person", "{server}", "the MCP server", "{provider}", "the provider",
-		"{origin}", "of a web page", "{address}", "an address", "{site}", "https://mcp.example.com", "{id}", "SERVER",
+		"{origin}", "of a web page", "{address}", "an address", "{site}", "https://mcp.example.com", "{id}", "SERVER", "{whom}", "PERSON",
 		": {cause}", "", ": {detail}", "", " (“{detail}”)", "", "{cause}", "…", "{detail}", "…", "{event}", "…", "|", "\\|", "<", "&lt;",
 	).Replace(strings.TrimSpace(text))
 	if strings.HasPrefix(text, "the ") {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
 
 // Answer explains a trace.
@@ -178,7 +179,7 @@ func (c *Case) words(e *Evidence) *strings.Replacer {
 	}
 	server := printable(cmp.Or(step.Server, strings.Join(c.Servers, ", ")))
 	return strings.NewReplacer(
-		"{client}", c.client(), "{server}", cmp.Or(quoted(server), "the MCP server"), "{id}", cmp.Or(server, "SERVER"), "{person}", cmp.Or(printable(c.Person), "the person"),
+		"{client}", c.client(), "{server}", cmp.Or(quoted(server), "the MCP server"), "{id}", cmp.Or(server, "SERVER"), "{person}", cmp.Or(printable(c.Person), "the person"), "{whom}", cmp.Or(inert.Shell(c.Person), "PERSON"),
 		"{provider}", cmp.Or(printable(step.Provider), behind(server)), "{origin}", cmp.Or(printable(step.Origin), "of the web page"),
 		"{address}", printable(c.Address), "{site}", c.Site, "{cause}", cmp.Or(plain(step.Cause), "nothing more is known"),
 		"{event}", cmp.Or(messageOf(step.Kind), "it is not known why"), "{detail}", cmp.Or(printable(strings.TrimSuffix(step.Detail, ".")), "no more than that"),

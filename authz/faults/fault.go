@@ -28,7 +28,8 @@ type Fault struct {
 	// At is who is at fault.
 	At Party
 	// What says what happened, Why how that comes, Fix what to do. All three may have
-	// {client}, {server}, {provider}, {person}, {origin}, {address}, {site} and {cause}.
+	// {client}, {server}, {provider}, {person}, {origin}, {address}, {site} and {cause}, and
+	// in commands {id} for the server and {whom} for the person.
 	What, Why, Fix string
 	// Link is where it is discussed in public, if it is.
 	Link string

@@ -98,6 +98,12 @@ var personFaults = []*Fault{{
 		return seen(s).when(c.quiet(s, personal, "consent.given", "consent.denied")).but("nobody approved")
 	},
 }, {
+	ID: "tool-not-chosen", At: Person,
+	What: "{client} called a tool of {server} that {person} does not let it use.",
+	Why:  "Whoever lets an application in can leave tools out, and that holds for all its calls.",
+	Fix:  "If it should use the tool, {person} changes that on their account page, under the application.",
+	Sign: func(c *Case) *Evidence { return seen(c.last("call.refused", "not_chosen")) },
+}, {
 	ID: "taken-back", At: Person,
 	What: "{person} took back what they had approved for {client}.",
 	Fix:  "Sign in again in the client, if that was not meant.",

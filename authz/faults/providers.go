@@ -87,6 +87,13 @@ var providerFaults = []*Fault{{
 	Fix:  "If it is the right one, set issuer in the block of server {id}: what the configuration names may be anywhere.",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "only the internet over https")) },
 }, {
+	ID: "provider-user-token", At: Operator,
+	What: "{provider} gave a token of {person}, beside or instead of one of an application.",
+	Why:  "Slack has tokens of both kinds; the one of the person stands in authed_user, or is of the type user.",
+	Fix:  "Set user_token in the block of server {id}. Then {person} tries again.",
+	Link: "https://github.com/anthropics/claude-code/issues/59725",
+	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "set user_token")) },
+}, {
 	ID: "provider-sends-no-tokens", At: Provider,
 	What: "{provider} answered with something that cannot be used as tokens.",
 	Why:  "{cause}",

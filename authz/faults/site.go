@@ -24,6 +24,18 @@ var siteFaults = []*Fault{{
 		return seen(firstOf(c.last("request.refused", "misdirected_request"), c.last("request.refused", "other_host")))
 	},
 }, {
+	ID: "denied-by-access-rule", At: Operator,
+	What: "{client} called something at {server} that the access rules do not allow {person}.",
+	Why:  "{cause}",
+	Fix:  "`caddy mcp-oauth may {whom} {id}` tells what they may use there, and which rule decides. If they should be allowed, change the rule; if not, the refusal is right, and the client has an old list.",
+	Sign: func(c *Case) *Evidence { return seen(c.last("call.refused", "access_rule")) },
+}, {
+	ID: "tool-held-back", At: Operator,
+	What: "{client} called a tool of {server} that is held back: it is new, or differs from what was approved.",
+	Why:  "That is what pin_tools hold is for: a server may turn a tool that people trust into another one.",
+	Fix:  "See what changed with `caddy mcp-oauth tools list {id}`, then approve it with `caddy mcp-oauth tools approve {id} --all`, or with names of tools instead of --all. With approvers person, {person} does that on their account page.",
+	Sign: func(c *Case) *Evidence { return seen(c.last("call.refused", "tool_not_approved")) },
+}, {
 	ID: "store-unavailable", At: Operator,
 	What: "The database could not do its work, so nothing was let through (503).",
 	Why:  "{cause}",

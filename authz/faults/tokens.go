@@ -8,7 +8,7 @@ import (
 )
 
 // unusable are the reasons of a gate for which new tokens help.
-var unusable = []string{"token_ended", "token_expired", "identity_unproved"}
+var unusable = []string{"token_ended", "token_expired", "token_record_differs", "identity_unproved"}
 
 // tokenFaults are those of clients with codes and tokens.
 var tokenFaults = []*Fault{{

@@ -38,6 +38,10 @@ type Approval struct {
 	Scope []string
 	// Connected are the IDs of the servers that the person has connected.
 	Connected []string
+	// Chosen is what of the Resources the client may use, where that is not all.
+	Chosen []storage.Choice
+	// Lifetime is how long all of it lasts, 0 for as long as it can.
+	Lifetime time.Duration
 }
 
 // Approve ends the flow with a grant, and returns the URL that takes the code
@@ -83,6 +87,10 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 	now := fs.deps.Now()
 	code := oauth.NewSecret(tokens.CodePrefix)
 	grant := fs.newGrant(f, chosen, now)
+	if grant.Chosen = a.Chosen; storage.CheckChosen(a.Chosen, grant.Resources) != nil {
+		return Answer{}, ErrChoice
+	}
+	grant.EndBy(a.end(now))
 	scope := grants.ChosenScope(f.Scope, a.Scope, chosen)
 	if len(scope) == 0 && len(grants.LimitScope(f.Scope, chosen)) > 0 {
 		return Answer{}, ErrNoScope
@@ -110,6 +118,14 @@ func idsOf(servers []*config.Server) []string {
 		ids[i] = s.ID
 	}
 	return ids
+}
+
+// end returns until when the approval is good, zero for as long as it can.
+func (a *Approval) end(now time.Time) time.Time {
+	if a.Lifetime <= 0 {
+		return time.Time{}
+	}
+	return now.Add(a.Lifetime)
 }
 
 // newGrant returns what the person approves. It ends with its code unless
@@ -143,6 +159,7 @@ func (fs *Flows) Deny(ctx context.Context, f *Flow) (string, error) {
 // connected in it becomes theirs with the grant; without one, it is removed.
 func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) error {
 	s.FlowID, s.Issuer, s.Identity, s.Session = f.ID, fs.deps.Config.Issuer, *f.Identity, f.session
+	s.Begins = f.begins
 	policy := fs.deps.Config.Registration
 	s.KeepClient = usedLifetime
 	if !fs.deps.Config.SignIn.ExcludesStrangers(*f.Identity) {
@@ -160,6 +177,9 @@ func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) erro
 	}
 	switch verdict {
 	case storage.OK:
+		if s.Begins != nil {
+			fs.deps.Events.Record(ctx, f.about(event.Event{Kind: event.SignInSucceeded, Reason: knownHere, By: event.ByPerson}))
+		}
 		if len(s.Adopt) > 0 {
 			fs.deps.Connections.Adopted(s.Adopt)
 		}

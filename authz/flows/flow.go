@@ -43,9 +43,10 @@ type Flow struct {
 	// no longer valid: the operator withdrew it, or the person signed out.
 	Identity *storage.Identity
 
-	browser      storage.Hash // of the cookie that it is bound to
-	session      storage.Hash // by which the person is known; zero if they said who they are
-	address      string       // where the request that opened it came from
+	begins       *storage.Flow // with what the person submits, unless nil
+	browser      storage.Hash  // of the cookie that it is bound to
+	session      storage.Hash  // by which the person is known; zero if they said who they are
+	address      string        // where the request that opened it came from
 	codeLifetime time.Duration
 }
 
@@ -96,4 +97,9 @@ func (f *Flow) IsRemembered() bool { return f.session != storage.Hash{} }
 // Authentication is who is signed in, and where. There is none before Identify.
 func (f *Flow) Authentication() storage.Authentication {
 	return storage.Authentication{Identity: *f.Identity, FlowID: f.ID}
+}
+
+// saved is the record of a flow of an issuer.
+func (f *Flow) saved(issuer string, id storage.Identity, session storage.Hash) *storage.Flow {
+	return &storage.Flow{ID: f.ID, Issuer: issuer, Identity: id, Browser: f.browser, Session: session, ExpiresAt: f.ExpiresAt}
 }

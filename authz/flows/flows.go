@@ -141,6 +141,21 @@ func newFlowID() string {
 // browser that started it. Anything but a page load must also carry the flow's
 // csrf_token in r.PostForm, which the caller has filled.
 func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
+	return fs.open(r, flowID, func(r *http.Request, s *sealedFlow) { fs.readAhead(r, s, false) })
+}
+
+// OpenWithGrants is Open for a request that asks for the grants of its person, too.
+func (fs *Flows) OpenWithGrants(r *http.Request, flowID string) (*Flow, error) {
+	return fs.open(r, flowID, func(r *http.Request, s *sealedFlow) { fs.readAhead(r, s, true) })
+}
+
+// OpenAgain is Open for a browser that comes back from where its person signed in: what
+// Wanted returned was read then.
+func (fs *Flows) OpenAgain(r *http.Request, flowID string) (*Flow, error) {
+	return fs.open(r, flowID, func(*http.Request, *sealedFlow) {})
+}
+
+func (fs *Flows) open(r *http.Request, flowID string, readAhead func(*http.Request, *sealedFlow)) (*Flow, error) {
 	s, err := fs.unseal(flowID)
 	if err != nil {
 		return nil, err
@@ -164,7 +179,7 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && !sessions.CarriesCSRFToken(r, f.CSRFToken) {
 		return nil, sessions.ErrForged
 	}
-	fs.readAhead(r, s)
+	readAhead(r, s)
 	if f.Client, err = fs.client(r.Context(), s, f.address); err != nil {
 		return nil, err
 	}
@@ -180,10 +195,15 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 	return f, nil
 }
 
+// Wanted is what OpenAgain asks for.
+func (fs *Flows) Wanted(f *Flow) storage.Wanted {
+	return storage.Wanted{Issuer: fs.deps.Config.Issuer, Client: fs.deps.Clients.RegisteredID(f.Client.ID), Flow: f.ID, Session: f.session}
+}
+
 // readAhead has read what most requests of a flow ask for. It is not done for who is
 // not in its browser.
-func (fs *Flows) readAhead(r *http.Request, s *sealedFlow) {
-	w := storage.Wanted{Issuer: fs.deps.Config.Issuer, Client: fs.deps.Clients.RegisteredID(s.ClientID), Flow: s.ID, Session: fs.deps.Sessions.Of(r)}
+func (fs *Flows) readAhead(r *http.Request, s *sealedFlow, grants bool) {
+	w := storage.Wanted{Issuer: fs.deps.Config.Issuer, Client: fs.deps.Clients.RegisteredID(s.ClientID), Flow: s.ID, Session: fs.deps.Sessions.Of(r), Grants: grants}
 	if server := r.PostForm.Get("server"); server != "" && fs.deps.Connections != nil {
 		w.Connection = storage.ConnectionKey{Issuer: w.Issuer, Owner: storage.FlowOwner(s.ID), Server: server}
 		w.LastDisconnect = true
@@ -250,37 +270,4 @@ func (fs *Flows) Asked(f *Flow) []*config.Server {
 // OptionalScope returns what the person can leave out of the requested scope.
 func (fs *Flows) OptionalScope(f *Flow) []string {
 	return grants.OptionalScope(f.Scope, fs.Servers(f))
-}
-
-// Identify records who the person is, who just said or proved it.
-func (fs *Flows) Identify(ctx context.Context, f *Flow, id storage.Identity) error {
-	return fs.identify(ctx, f, id, storage.Hash{}, "said_who")
-}
-
-// Remember records who the person is, who is known by the browser's session. The
-// flow ends with that.
-func (fs *Flows) Remember(ctx context.Context, f *Flow, k *sessions.Known) error {
-	return fs.identify(ctx, f, k.Identity, k.Session, "known_here")
-}
-
-func (fs *Flows) identify(ctx context.Context, f *Flow, id storage.Identity, session storage.Hash, how string) error {
-	if !fs.deps.Policy.Allows(id) {
-		return ErrInvalid
-	}
-	verdict, err := fs.deps.Store.SaveFlow(ctx, storage.Flow{
-		ID: f.ID, Issuer: fs.deps.Config.Issuer, Identity: id, Browser: f.browser, Session: session, ExpiresAt: f.ExpiresAt,
-	}, fs.deps.Now())
-	if err != nil {
-		return oauth.Unavailable(err)
-	}
-	switch verdict {
-	case storage.OK:
-		f.Identity, f.session = &id, session
-		event.Learn(ctx, event.Event{Person: id.Subject, Identity: id.Kind})
-		fs.deps.Events.Record(ctx, f.about(event.Event{Kind: event.SignInSucceeded, Reason: how, By: event.ByPerson}))
-		return nil
-	case storage.SignedOut:
-		return ErrChanged
-	}
-	return ErrSubmitted
 }

@@ -68,12 +68,13 @@ func (r refused) Error() string { return "authz: the token is not good for this 
 
 // Reasons why a token does not pass. Any other error is a failure of the store.
 const (
-	notIssued     refused = "token_not_issued"   // neither a virtual key nor anything made here
-	unknownToken  refused = "token_ended"        // made here; it expired, or was revoked
-	expiredToken  refused = "token_expired"      // it, or the virtual key
-	unprovedToken refused = "identity_unproved"  // its person has to sign in again
-	otherServer   refused = "token_not_for_this" // for another server, or its person may not use this one
-	otherKey      refused = "key_not_for_this"   // a virtual key that is good for other servers
+	notIssued     refused = "token_not_issued"     // neither a virtual key nor anything made here
+	unknownToken  refused = "token_ended"          // made here; it expired, or was revoked
+	expiredToken  refused = "token_expired"        // it, or the virtual key
+	otherRecord   refused = "token_record_differs" // made by an earlier version, or somebody changed the store
+	unprovedToken refused = "identity_unproved"    // its person has to sign in again
+	otherServer   refused = "token_not_for_this"   // for another server, or its person may not use this one
+	otherKey      refused = "key_not_for_this"     // a virtual key that is good for other servers
 )
 
 var errInsufficientScope = errors.New("authz: the token lacks a scope")
@@ -117,7 +118,7 @@ func (g *Gate) admit(ctx context.Context, h storage.Hash, token string) (*tokens
 	found := g.current()
 	c := g.keyCaller(found, h)
 	if c == nil {
-		return g.judge(ctx, found, h, token)
+		return g.judge(ctx, found, h, token, nil)
 	}
 	if err := g.checkKey(c); err != nil {
 		return &c.Caller, err
@@ -127,20 +128,29 @@ func (g *Gate) admit(ctx context.Context, h storage.Hash, token string) (*tokens
 }
 
 // judge returns the caller behind an access token, which is empty if its hash
-// passed before. With an error there may be a caller too: who the token was for.
-func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token string) (*tokens.Caller, error) {
+// passed before, with that caller. With an error there may be a caller too: who the
+// token was for.
+func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token string, before *tokens.Caller) (*tokens.Caller, error) {
 	now := g.deps.Now()
 	e, generation := g.deps.Cache.Fresh(h, now)
 	var err error
 	known := e != nil
 	if !known {
-		if token != "" && !g.deps.AccessTokens.Issued(token) {
+		if before == nil && !g.deps.AccessTokens.Issued(token) {
 			return g.strangeKey(found, h)
 		}
-		e, err = g.deps.Cache.Read(ctx, h, now, generation)
+		e, err = g.deps.Cache.Read(ctx, h, now, generation, func(of tokens.Contents) bool {
+			if before != nil {
+				return of == before.Contents
+			}
+			return g.deps.AccessTokens.Bound(token, of)
+		})
 	}
-	if errors.Is(err, storage.ErrNotFound) {
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
 		return nil, unknownToken
+	case errors.Is(err, tokens.ErrOtherRecord):
+		return nil, otherRecord
 	}
 	if err != nil {
 		return nil, err

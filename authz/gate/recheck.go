@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -20,15 +21,15 @@ import (
 // revoked shortly before.
 func (g *Gate) Recheck(c *tokens.Caller) bool { return g.Still(c) != nil }
 
-// Still is Recheck, and returns what is known of the caller's identity by now; nil if
-// they would not pass.
-func (g *Gate) Still(c *tokens.Caller) *storage.Identity {
+// Still is Recheck, and returns the caller with what is known of their identity by now
+// and what they may use; nil if they would not pass.
+func (g *Gate) Still(c *tokens.Caller) *tokens.Caller {
 	found := g.current()
 	if key := g.keyCaller(found, c.TokenHash); key != nil {
 		if key.Holder != c.Holder || g.checkKey(key) != nil { // the key may have another's name by now
 			return nil
 		}
-		return &key.Identity
+		return &key.Caller
 	}
 	if !g.deps.Now().Before(c.ExpiresAt) {
 		if g.deps.Cache.WasRevoked(c.TokenHash) {
@@ -36,16 +37,16 @@ func (g *Gate) Still(c *tokens.Caller) *storage.Identity {
 		}
 		return g.grantPasses(c)
 	}
-	now, err := g.judge(context.Background(), found, c.TokenHash, "")
+	now, err := g.judge(context.Background(), found, c.TokenHash, "", c)
 	if err != nil {
 		return nil
 	}
-	return &now.Identity
+	return now
 }
 
-// grantPasses returns the identity of the caller's grant if a new token of it, with
-// the scope of the old one, would pass.
-func (g *Gate) grantPasses(c *tokens.Caller) *storage.Identity {
+// grantPasses returns the caller of a new token of the grant, with the scope of the old
+// one, if that would pass.
+func (g *Gate) grantPasses(c *tokens.Caller) *tokens.Caller {
 	now := g.deps.Now()
 	grant, err := g.deps.Cache.ReadGrant(c.GrantID, now, func() (*tokens.Grant, error) { return g.readGrant(c, now) })
 	if err != nil || grant.Issuer != g.deps.Config.Issuer || !now.Before(grant.GoodUntil) {
@@ -56,7 +57,9 @@ func (g *Gate) grantPasses(c *tokens.Caller) *storage.Identity {
 		slices.ContainsFunc(g.server.Scopes, func(needed string) bool { return !slices.Contains(scope, needed) }) {
 		return nil
 	}
-	return &grant.Identity
+	still := *c
+	still.Identity, still.Choices = grant.Identity, access.NewChoices(grant.Chosen)
+	return &still
 }
 
 // readGrant returns the grant of a caller, which is good now.

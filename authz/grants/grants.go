@@ -85,6 +85,36 @@ func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) (storage.Gra
 	return g, gs.Revoke(ctx, gs.About(&g, event.Event{Reason: "taken_back", By: event.ByPerson}))
 }
 
+// Left returns how long a grant can last from now on.
+func (gs *Grants) Left(g *storage.Grant) time.Duration { return g.AbsoluteExpiresAt.Sub(gs.now()) }
+
+// Change changes what the client of a grant may use, for the subject who asks for it.
+// With lasts, the grant ends then at the latest. Whether a grant of somebody else exists
+// is not told.
+func (gs *Grants) Change(ctx context.Context, subject, id string, chosen []storage.Choice, lasts time.Duration) (storage.Grant, error) {
+	now, endsBy := gs.now(), time.Time{}
+	if lasts > 0 {
+		endsBy = now.Add(lasts)
+	}
+	g, err := gs.store.Grant(ctx, id, now)
+	if err == nil {
+		var changed storage.Revocation
+		changed, err = gs.store.ChangeGrant(ctx, storage.GrantChange{
+			ID: id, Issuer: gs.cfg.Issuer, Subject: subject, Chosen: chosen, EndsBy: endsBy, Now: now,
+		})
+		gs.cache.Forget(changed)
+	}
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return storage.Grant{}, ErrNoSuchGrant
+	case err != nil:
+		return storage.Grant{}, oauth.Unavailable(err)
+	}
+	g.Chosen = chosen
+	gs.events.Record(ctx, gs.About(&g, event.Event{Kind: event.GrantChanged, By: event.ByPerson}))
+	return g, nil
+}
+
 // UsableServers returns the servers of a grant that can still be used. Asked
 // before every issue of tokens, it makes a grant end with what it rests on: an
 // identity that was withdrawn, or a redirect URI that the client gave up, which

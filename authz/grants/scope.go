@@ -73,6 +73,12 @@ func ChosenScope(requested, ticked []string, chosen []*config.Server) []string {
 
 func isConnectScope(token string) bool { return strings.HasPrefix(token, oauth.ConnectScope("")) }
 
+// WithoutConnecting returns scope without what connecting gives: nobody is asked to
+// connect anything for it.
+func WithoutConnecting(scope []string) []string {
+	return slices.DeleteFunc(slices.Clone(scope), isConnectScope)
+}
+
 // ConnectedScope returns scope with the ConnectScope of exactly the servers
 // that the person has connected. It leaves no scope empty.
 func ConnectedScope(scope []string, servers []*config.Server, connected []string) []string {

@@ -39,6 +39,9 @@ func (v *Validator) AccessToken(ctx context.Context, presented string) (storage.
 		return storage.AccessToken{}, nil, storage.ErrNotFound
 	}
 	t, err := v.store.AccessToken(ctx, storage.HashOf(presented), v.now())
+	if err == nil && !v.issued.Bound(presented, tokens.ContentsOf(&t)) {
+		err = storage.ErrNotFound
+	}
 	if err != nil {
 		return storage.AccessToken{}, nil, err
 	}

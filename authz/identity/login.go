@@ -75,6 +75,9 @@ type PendingLogin struct {
 	Focus string `json:"focus,omitempty"`
 	// OtherAccount is Start's alone.
 	OtherAccount bool `json:"-"`
+	// Wanted is what is asked for once they are back: a flow, the registration of its
+	// client, and the session that it rests on.
+	Wanted storage.Wanted `json:"-"`
 	// CallbackURL and Secret are what Start was given and returned.
 	CallbackURL string `json:"callback_url"`
 	Secret      []byte `json:"secret,omitempty"`
@@ -113,7 +116,7 @@ func (l *Logins) Start(ctx context.Context, m *Method, p PendingLogin, browser s
 	hash := storage.HashOf(state)
 	key := storage.ConnectionKey{Issuer: l.Issuer, Owner: storage.LoginOwner, Server: string(m.Kind)}
 	err = l.Store.SaveConnectState(ctx, storage.ConnectState{
-		Hash: hash, ConnectionKey: key, Browser: browser,
+		Hash: hash, ConnectionKey: key, Browser: browser, Session: p.Wanted.Session, Flow: p.Wanted.Flow, Client: p.Wanted.Client,
 		Secret: l.Keys.Seal(plain, sealed.ConnectState(key, hash)...), ExpiresAt: l.Now().Add(LoginLifetime),
 	})
 	return redirect.URL, state, err

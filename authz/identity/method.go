@@ -51,6 +51,9 @@ type Method struct {
 	// SingleUse tells that nobody gets the same identity twice. Only the browser
 	// that it was given to knows such a person again.
 	SingleUse bool
+	// Service tells that it is for programs, which get tokens for themselves. The pages
+	// have nothing of it: Prompt, Identify and the like are nil.
+	Service bool
 	// Label is what the pages show beside a person's name: how they signed in, and
 	// that the name is not verified if it is not.
 	Label string
@@ -115,6 +118,11 @@ type Method struct {
 	Listed func() map[string]Listed
 	// MayUse reports whether an identity may use an MCP server.
 	MayUse func(id storage.Identity, server string) bool
+	// Lists reports whether the configuration lists the MCP server for the identity:
+	// then it may use it, whoever the server is for.
+	Lists func(id storage.Identity, server string) bool
+	// Named returns the service person of a subject, if it is of this method.
+	Named func(subject string) (storage.Identity, bool)
 }
 
 // Prompt is what a page asks a person for. All words are in English.

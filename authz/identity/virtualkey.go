@@ -119,7 +119,7 @@ func (u *LastUse) At() time.Time {
 type VirtualKeys struct {
 	set   atomic.Pointer[KeySet]
 	known atomic.Int64 // see Confirm
-	stale atomic.Int64 // see Stale
+	away  atomic.Int64 // see Away
 }
 
 // NewVirtualKeys returns the keys of a site, which begin with these. Hashes are
@@ -151,14 +151,23 @@ const trusted = 15 * time.Second
 // Confirm notes that the stored keys among them are those in the store.
 func (s *VirtualKeys) Confirm(now time.Time) { s.known.Store(now.UnixNano()) }
 
-// Stale notes how long what was confirmed goes on, as the store cannot be reached;
-// zero once it can.
-func (s *VirtualKeys) Stale(within time.Duration) { s.stale.Store(int64(within)) }
+// Away notes with what the last look failed. Of a store that cannot be reached, what was
+// confirmed goes on for as long as that allows, and as anything that is remembered of it.
+func (s *VirtualKeys) Away(err error) {
+	within := time.Duration(0)
+	if storage.Unreachable(err) {
+		within = max(storage.StaleFor(err), storage.WatchInterval)
+	}
+	s.away.Store(int64(within))
+}
 
 // Confirmed reports whether that was noted not long ago.
 func (s *VirtualKeys) Confirmed(now time.Time) bool {
-	age := now.Sub(time.Unix(0, s.known.Load()))
-	return age < trusted || age < time.Duration(s.stale.Load())
+	within := time.Duration(s.away.Load())
+	if within == 0 {
+		within = trusted
+	}
+	return now.Sub(time.Unix(0, s.known.Load())) < within
 }
 
 // KeySet is the keys of a site at one moment. It is never changed.

@@ -29,6 +29,8 @@ type Rules struct {
 	Algorithms []jose.SignatureAlgorithm
 	// MaxLen and MaxKeys bound a set.
 	MaxLen, MaxKeys int
+	// Uses are those that a key may have besides sig (RFC 7517 section 4.2).
+	Uses []string
 }
 
 // Parse reads a JWK set (RFC 7517 section 5) and keeps the keys that can verify
@@ -59,7 +61,7 @@ func (r Rules) Parse(data []byte) ([]jose.JSONWebKey, error) {
 		if err := key.UnmarshalJSON(raw); err != nil {
 			continue
 		}
-		if (key.Use == "" || key.Use == "sig") && r.verifies(&key) {
+		if (key.Use == "" || key.Use == "sig" || slices.Contains(r.Uses, key.Use)) && r.verifies(&key) {
 			usable = append(usable, key)
 		}
 	}

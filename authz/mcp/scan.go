@@ -1,5 +1,7 @@
 package mcp
 
+import "sync"
+
 // ScanError says why a body cannot be read in one way only. It repeats nothing of it.
 type ScanError string
 
@@ -21,16 +23,24 @@ const (
 	errNoCharacter ScanError = "a member that decides what a message is has a NUL, or half of a character"
 )
 
+// scanners are those of whole bodies.
+var scanners = sync.Pool{New: func() any { return new(Scanner) }}
+
 // Scan reads the whole body of a request: one message, or a batch. It builds no tree,
 // and refuses what readers that are less strict could take for another message. What
 // an operator's rules do not look at, it leaves to the server.
 func Scan(body []byte) ([]Message, error) {
-	var all []Message
-	s := NewScanner(func(m *Message) error {
+	all := make([]Message, 0, 1)
+	s := scanners.Get().(*Scanner)
+	defer func() {
+		*s = Scanner{} // nothing of a body is kept
+		scanners.Put(s)
+	}()
+	s.kept, s.text = body, s.buffer[:0]
+	s.found = func(m *Message) error {
 		all = append(all, *m)
 		return nil
-	})
-	s.kept = body
+	}
 	if _, err := s.Write(body); err != nil {
 		return nil, err
 	}

@@ -29,7 +29,8 @@ type Scanner struct {
 	member member // whose value comes next
 	keeps  bool   // the text that is read now
 	text   []byte
-	start  int // of a value in kept
+	buffer [64]byte // of most texts
+	start  int      // of a value in kept
 }
 
 type scanState uint8
@@ -58,7 +59,11 @@ const (
 
 // NewScanner returns a Scanner that calls found with each message once all of it was
 // read but the brace that ends it. What found returns ends the reading.
-func NewScanner(found func(*Message) error) *Scanner { return &Scanner{found: found} }
+func NewScanner(found func(*Message) error) *Scanner {
+	s := &Scanner{found: found}
+	s.text = s.buffer[:0]
+	return s
+}
 
 // Write reads on. It returns how much may be passed on: all, or what stands before the
 // mistake, after which no more may be written. An upstream that was given only that

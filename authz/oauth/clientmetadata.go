@@ -6,6 +6,12 @@ import "encoding/json"
 const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantRefreshToken      = "refresh_token"
+	// GrantClientCredentials is for clients that an operator configured.
+	GrantClientCredentials = "client_credentials"
+	// GrantTokenExchange (RFC 8693) and GrantJWTBearer (RFC 7523) are for programs for
+	// which another system vouches.
+	GrantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+	GrantJWTBearer     = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
 // ClientMetadata is the part of RFC 7591 section 2 that this server keeps.

@@ -68,7 +68,7 @@ func TestLoggedOutWhileSigningIn_J10(t *testing.T) {
 		late.Session = "another session"
 		m := s.cfg.SignIn.Of(company)
 		s.must(s.LoggedOut(t.Context(), m, identity.Logout{Subject: late.Subject, Session: late.Session, ID: "jti", ExpiresAt: time.Now().Add(time.Minute)}))
-		if _, err := s.SignedIn(t.Context(), late); !errors.Is(err, identity.ErrLoginEnded) {
+		if _, err := s.Login(late).Keep(t.Context()); !errors.Is(err, identity.ErrLoginEnded) {
 			t.Errorf("got %v", err)
 		}
 		s.signedIn("alice", true)

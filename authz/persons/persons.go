@@ -15,12 +15,12 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // Store keeps people, and what they have.
 type Store interface {
 	storage.AuthStore
+	storage.SessionStore
 	storage.PersonStore
 }
 
@@ -56,47 +56,6 @@ func New(cfg *config.Site, deps Deps) *Persons {
 // flowLifetime is more than a person can take to approve.
 const flowLifetime = time.Hour
 
-// SignedIn notes that a person was identified just now, and returns them as they
-// are to be kept. What their provider says of them is true of all that they have
-// from then on.
-func (ps *Persons) SignedIn(ctx context.Context, p identity.Person) (storage.Identity, error) {
-	id := p.Identity
-	m := ps.cfg.SignIn.Of(id.Kind)
-	if m == nil {
-		return id, nil // whoever asks next refuses them
-	}
-	if id.Claims == nil && p.Secret == nil && p.Session == "" && m.RenewEvery == 0 {
-		return id, ps.ProvedAgain(ctx, id)
-	}
-	now := ps.deps.Now()
-	person := storage.Person{
-		Issuer: ps.cfg.Issuer, Subject: id.Subject, Kind: id.Kind, Name: id.Name, Proof: id.Proof, ID: cryptorand.Text(),
-		Claims: id.Claims, SecretSession: p.Session, SignedInAt: now, VerifiedAt: now, ExpiresAt: ps.lastUse(now),
-	}
-	if m.Renew != nil && m.RenewEvery > 0 {
-		person.DueAt = now.Add(dueIn(m))
-	}
-	if p.Secret != nil {
-		person.Secret = ps.deps.Keys.Seal(p.Secret, sealed.Person(person)...)
-	}
-	if p.SignOutHint != "" {
-		person.SignOut = ps.sealHint(person, p)
-	}
-	if err := ps.rememberSession(ctx, person); err != nil {
-		return id, err
-	}
-	stored, verdict, err := ps.deps.Store.SavePerson(ctx, person, now)
-	switch {
-	case err != nil:
-		return id, oauth.Unavailable(err)
-	case verdict != storage.OK:
-		return id, identity.ErrLoginEnded // they signed out there meanwhile
-	}
-	id = stored.Identity()
-	id.ProviderSession = p.Session
-	return id, nil
-}
-
 // lastUse returns until when anything can rest on a login.
 func (ps *Persons) lastUse(login time.Time) time.Time {
 	return login.Add(ps.deps.SessionLifetime + flowLifetime + time.Duration(ps.cfg.AbsoluteGrantLifetime))
@@ -124,10 +83,10 @@ func (ps *Persons) ProvedAgain(ctx context.Context, id storage.Identity) error {
 	if err != nil || now.Sub(last) < recheck/provedEvery {
 		return err
 	}
-	_, _, err = ps.deps.Store.SavePerson(ctx, storage.Person{
+	_, _, err = ps.deps.Store.SavePerson(ctx, storage.PersonLogin{Person: storage.Person{
 		Issuer: ps.cfg.Issuer, Subject: id.Subject, Kind: id.Kind, Name: id.Name, Proof: id.Proof, ID: cryptorand.Text(),
 		SignedInAt: now, VerifiedAt: now, ExpiresAt: now.Add(max(recheck, time.Duration(ps.cfg.AbsoluteGrantLifetime))),
-	}, now)
+	}}, now)
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
@@ -160,21 +119,6 @@ func (ps *Persons) lastProvedBefore(ctx context.Context, id storage.Identity) (t
 		return time.Time{}, oauth.Unavailable(err)
 	}
 	return last, nil
-}
-
-// rememberSession writes down whose a session at the provider is: a provider may
-// say that it ended without saying whose it was.
-func (ps *Persons) rememberSession(ctx context.Context, p storage.Person) error {
-	if p.SecretSession == "" {
-		return nil
-	}
-	err := ps.deps.Store.PutSiteValue(ctx, storage.SiteValue{
-		Issuer: p.Issuer, Name: sessionName(p.Kind, p.SecretSession), Text: p.Subject, ExpiresAt: p.ExpiresAt,
-	})
-	if err != nil {
-		return oauth.Unavailable(err)
-	}
-	return nil
 }
 
 // sessionName is the site value that tells whose a session at a provider is.

@@ -143,7 +143,7 @@ func (s *site) signIn(name string) { s.has(name, s.provider.signIn(name)) }
 // has is signIn of somebody who came back from the provider.
 func (s *site) has(name string, p identity.Person) {
 	s.Helper()
-	id, err := s.SignedIn(s.Context(), p)
+	id, err := s.Login(p).Keep(s.Context())
 	s.must(err)
 	now := time.Now()
 	flow := storage.Flow{ID: flowID(), Issuer: issuer, Identity: id, ExpiresAt: now.Add(time.Minute)}
@@ -212,7 +212,7 @@ func TestNoRecordOfOthers(t *testing.T) {
 	run(t, func(s *site) {
 		id := storage.Identity{Kind: "user_id", Subject: "user_id:alice", Name: "alice"}
 		s.store.Called()
-		got, err := s.SignedIn(t.Context(), identity.Person{Identity: id})
+		got, err := s.Login(identity.Person{Identity: id}).Keep(t.Context())
 		if err != nil || got != id || s.store.Called() != nil {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -257,12 +257,12 @@ func TestSignedInStoreFails(t *testing.T) {
 	run(t, func(s *site) {
 		for _, verb := range []string{"PutSiteValue", "SavePerson"} {
 			s.store.Fail(verb)
-			if _, err := s.SignedIn(t.Context(), s.provider.signIn("alice")); oauth.AsError(err).Status != 503 {
+			if _, err := s.Login(s.provider.signIn("alice")).Keep(t.Context()); oauth.AsError(err).Status != 503 {
 				t.Errorf("%s: %v", verb, err)
 			}
 			s.store.Fail("")
 		}
-		id, err := s.SignedIn(t.Context(), s.provider.signIn("alice"))
+		id, err := s.Login(s.provider.signIn("alice")).Keep(t.Context())
 		s.must(err)
 		if id.Person == "" || id.ProviderSession != "session of alice" || !id.Claims.Renewable || !id.Claims.VerifiedAt.Equal(time.Now()) {
 			t.Errorf("got %+v, %+v", id, id.Claims)

@@ -246,7 +246,7 @@ func TestSignedInMeanwhile(t *testing.T) {
 			s.provider.during = nil
 			p := s.provider.person("alice")
 			newest = p.Secret
-			_, err := s.SignedIn(t.Context(), p)
+			_, err := s.Login(p).Keep(t.Context())
 			s.must(err)
 		}
 		// It refuses the secret that it was asked with, for there is a newer one.
@@ -263,7 +263,7 @@ func TestSignedInMeanwhile(t *testing.T) {
 			p := s.provider.person("alice")
 			s.provider.good[p.Subject] = "" // set below
 			p.Secret = nil
-			_, err := s.SignedIn(t.Context(), p)
+			_, err := s.Login(p).Keep(t.Context())
 			s.must(err)
 			stored, err := s.store.Person(t.Context(), issuer, p.Subject, time.Now())
 			s.must(err)
@@ -352,7 +352,7 @@ func TestNothingToRenewWith(t *testing.T) {
 	run(t, func(s *site) {
 		p := s.provider.signIn("alice")
 		p.Secret = nil
-		id, err := s.SignedIn(t.Context(), p)
+		id, err := s.Login(p).Keep(t.Context())
 		s.must(err)
 		if asked := s.renews(23 * time.Hour); asked != nil {
 			t.Errorf("asked about %v", asked)
@@ -501,7 +501,7 @@ func TestLoginIsNewerThanTheAnswer(t *testing.T) {
 		s.cfg.SignIn.Of(company).Renew = func(_ context.Context, was identity.Person) (identity.Person, error) {
 			login := s.provider.person("alice")
 			login.Secret, login.Claims = []byte("of the login"), &storage.Claims{Groups: []string{"of the login"}}
-			_, err := s.SignedIn(t.Context(), login)
+			_, err := s.Login(login).Keep(t.Context())
 			s.must(err)
 			was.Secret, was.Claims = []byte("of the answer"), &storage.Claims{Groups: []string{"of the answer"}}
 			return was, nil

@@ -18,7 +18,7 @@ func (s *site) hinted(name, hint, session string) storage.Identity {
 	s.Helper()
 	p := s.provider.signIn(name)
 	p.SignOutHint, p.Session = hint, session
-	id, err := s.SignedIn(s.Context(), p)
+	id, err := s.Login(p).Keep(s.Context())
 	s.must(err)
 	return id
 }
@@ -86,7 +86,7 @@ func TestSignOutHintIsRenewed(t *testing.T) {
 		p := s.provider.signIn("alice")
 		p.Secret, p.SignOutHint, p.Session = nil, "of another session", "s2"
 		s.provider.good[p.Subject] = "secret 2"
-		other, err := s.SignedIn(t.Context(), p)
+		other, err := s.Login(p).Keep(t.Context())
 		s.must(err)
 		s.renews(recheck)
 		s.wantHint(other, "of another session")

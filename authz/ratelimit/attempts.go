@@ -53,6 +53,7 @@ const (
 	RegistrationToken    = "registration_token"
 	InitialToken         = "initial_access_token"
 	DashboardToken       = "dashboard_token"
+	WorkloadToken        = "workload_token"
 	clientAuthentication = "client_authentication"
 	signIn               = "sign_in"
 )
@@ -87,6 +88,13 @@ func (a *Attempts) AllowPastedKey(r *http.Request, who string) bool {
 // and leads to more, so it is bounded as registrations are. Each call counts.
 func (a *Attempts) AllowUnproved(r *http.Request) bool {
 	return a.allowShared(r, "unproved", a.UnprovedPerMinute)
+}
+
+// AllowKnown reports whether somebody who is known by their browser, and never proved
+// who they are, may take on one more flow. Each call counts, for this process alone:
+// all processes counted their sign-in, and what they may approve has a quota.
+func (a *Attempts) AllowKnown(r *http.Request) bool {
+	return a.AllowAddress(r, "unproved", a.UnprovedPerMinute)
 }
 
 // AllowRegistration reports whether a client may be registered once more from the

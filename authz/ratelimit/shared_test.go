@@ -125,6 +125,7 @@ func TestWhichLimitsAreShared(t *testing.T) {
 		"pasted keys":              {func(a *Attempts, r *http.Request) { a.AllowPastedKey(r, "flow") }, true},
 		"connect requests":         {func(a *Attempts, r *http.Request) { a.AllowConnect(r, "flow") }, true},
 		"sign-ins without a proof": {func(a *Attempts, r *http.Request) { a.AllowUnproved(r) }, true},
+		"flows of who is known":    {func(a *Attempts, r *http.Request) { a.AllowKnown(r) }, false},
 		"registrations":            {func(a *Attempts, r *http.Request) { a.AllowRegistration(r, 5) }, true},
 		"wrong clients":            {func(a *Attempts, r *http.Request) { a.AllowWrongClient(r, "client") }, true},
 		"registration tokens":      {func(a *Attempts, r *http.Request) { a.AllowWrongSecret(r, RegistrationToken) }, true},

@@ -11,6 +11,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/workload"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/initialtokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
@@ -98,6 +100,8 @@ type AuthorizationServer struct {
 	Flows       *flows.Flows
 	Links       *Links
 	Attempts    *ratelimit.Attempts
+	// InitialTokens are those that an operator makes while the site runs.
+	InitialTokens *initialtokens.Tokens
 	// Signing is nil unless the site signs anything.
 	Signing *signing.Keys
 
@@ -129,6 +133,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as.clients = clients.NewDirectory(cfg, deps.Clients, clients.DirectoryDeps{
 		Store: deps.Store, Egress: deps.Egress, Documents: deps.Documents, Limiter: deps.Limiter, Events: deps.Events, Now: deps.Now,
 	})
+	as.InitialTokens = &initialtokens.Tokens{Issuer: cfg.Issuer, Store: deps.Store, Events: deps.Events, Now: deps.Now}
 	as.accessTokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
 	if cfg.Signs() {
 		as.Signing = signing.NewKeys(cfg, deps.Store, deps.Keys, deps.Events, deps.Now)
@@ -144,7 +149,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 		Attempts: as.Attempts, Store: deps.Store, Now: deps.Now,
 	}
 	as.Links = &Links{issuer: cfg.Issuer, keys: deps.Keys, store: deps.Store, now: deps.Now, ahead: storage.AheadOf(deps.Store)}
-	as.Sessions = sessions.New(cfg, as.Policy, deps.Store, deps.ClientIP, deps.Now)
+	as.Sessions = sessions.New(cfg, as.Policy, deps.Store, deps.Keys, deps.ClientIP, deps.Now)
 	as.Flows = flows.New(flows.Deps{
 		Config: cfg, Policy: as.Policy, Clients: as.clients, Sessions: as.Sessions, Keys: deps.Keys, Store: deps.Store,
 		Connections: deps.Connections, ClientIP: deps.ClientIP, Events: deps.Events, Now: deps.Now,
@@ -218,7 +223,7 @@ func (as *AuthorizationServer) registration() (register, manage http.Handler) {
 func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
 	return &registrationEndpoint{
 		cfg: as.cfg, clients: as.clients, flows: as.Flows, store: as.deps.Store, cache: as.deps.TokenCache, limiter: as.deps.Limiter,
-		attempts: as.Attempts, clientIP: as.deps.ClientIP, events: as.deps.Events, now: as.deps.Now,
+		attempts: as.Attempts, clientIP: as.deps.ClientIP, tokens: as.InitialTokens, events: as.deps.Events, now: as.deps.Now,
 	}
 }
 
@@ -243,14 +248,30 @@ func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
 		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.TokenCache, limiter: d.Limiter,
 		events: as.deps.Events, now: d.Now,
 	}
+	types := []grantType{{name: oauth.GrantAuthorizationCode, redeem: code.redeem}, {name: oauth.GrantRefreshToken, redeem: refresh.redeem}}
 	return &tokenEndpoint{
-		authenticate: as.authenticator.Authenticate,
-		grantTypes: []grantType{
-			{oauth.GrantAuthorizationCode, code.redeem},
-			{oauth.GrantRefreshToken, refresh.redeem},
-		},
-		events: as.deps.Events, now: d.Now,
+		clients: as.authenticator, grantTypes: append(types, as.serviceGrantTypes(issuer)...), events: as.deps.Events, now: d.Now,
 	}
+}
+
+// serviceGrantTypes are those by which programs get tokens for themselves, as far as
+// the site has such programs.
+func (as *AuthorizationServer) serviceGrantTypes(issuer *tokenIssuer) (types []grantType) {
+	d := &as.deps
+	services := &serviceIssuer{
+		cfg: as.cfg, policy: as.Policy, issuer: issuer, store: d.Store, limiter: d.Limiter, events: d.Events, now: d.Now,
+	}
+	if as.cfg.SignIn.Of(string(identity.Client)) != nil {
+		types = append(types, grantType{name: oauth.GrantClientCredentials, redeem: services.clientCredentials})
+	}
+	if trusts := as.cfg.Workloads(); len(trusts) > 0 {
+		workloads := &workloadGrant{
+			authenticate: as.authenticator.Authenticate, services: services, attempts: as.Attempts,
+			verifiers: workload.New(trusts, d.Operator, storage.NowOf(d.Store, d.Now)),
+		}
+		types = append(types, grantType{name: oauth.GrantTokenExchange, open: workloads.exchange}, grantType{name: oauth.GrantJWTBearer, open: workloads.assertion})
+	}
+	return types
 }
 
 func (as *AuthorizationServer) revocation() *revocationEndpoint {

@@ -75,13 +75,15 @@ func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, 
 	}
 	result, err := cg.store.ClaimCode(ctx, storage.CodeClaim{
 		Hash: hash, Issuer: cg.cfg.Issuer, ClientID: client.ID, RedirectURI: form.Get("redirect_uri"),
-		Challenge: oauth.CodeChallenge(verifier), Issue: records, Now: now,
+		Challenge: oauth.CodeChallenge(verifier), Issue: records, UsesUp: client.UsesUp(), Now: now,
 	})
 	if err != nil {
 		return nil, oauth.Unavailable(err)
 	}
 	cg.cache.Forget(result.Revocation)
 	switch result.Verdict {
+	case storage.AlreadyUsed:
+		return nil, clients.ErrAssertionUsed
 	case storage.OK:
 		cg.events.Record(ctx, event.Event{Kind: event.TokenIssued, By: event.ByClient})
 		return issued, nil

@@ -36,11 +36,14 @@ type ConnectLink struct {
 	// Scopes are missing at the provider, besides what the server always needs.
 	Scopes    []string
 	ExpiresAt time.Time
-	// Once names a link that connects at most one account: one for
-	// storage.SharedOwner, which is its own proof. Zero for any other.
+	// Service is the subject of the service person for whom an operator asked for the
+	// link; empty for any other.
+	Service string
+	// Once names a link that connects at most one account: one that an operator asked
+	// for, which is its own proof. Zero for any other.
 	Once storage.Hash
-	// LastDisconnect is that of the shared connection when the link was made:
-	// the link ends with the next. 0 for any other link.
+	// LastDisconnect is that of the connection when such a link was made: the link
+	// ends with the next. 0 for any other link.
 	LastDisconnect uint64
 }
 
@@ -60,20 +63,36 @@ var sharedOwner = storage.Identity{Subject: storage.SharedOwner}
 // shares.
 func (l *ConnectLink) IsShared() bool { return l.IsFor(sharedOwner) }
 
+// IsOperators reports whether an operator asked for the link: whoever has it connects
+// what it is for.
+func (l *ConnectLink) IsOperators() bool { return l.Service != "" || l.IsShared() }
+
+// owner is whose connection such a link is about.
+func (l *ConnectLink) owner() string {
+	if l.Service != "" {
+		return l.Service
+	}
+	return storage.SharedOwner
+}
+
 // IsFor reports whether the link was made for the person.
 func (l *ConnectLink) IsFor(id storage.Identity) bool { return l.Person == digestOf(id) }
 
-// pack returns expiry ‖ person ‖ length of the server's id ‖ id ‖ scopes and,
-// for a shared connection, 0 ‖ its last disconnect.
+// pack returns expiry ‖ person ‖ length of the server's id ‖ id ‖ scopes and, for a
+// link of an operator, 0 ‖ the last disconnect and, for a service person, 0 ‖ subject.
 func (l *ConnectLink) pack() []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(l.ExpiresAt.Unix()))
 	b = append(b, l.Person[:]...)
 	b = append(binary.AppendUvarint(b, uint64(len(l.Server))), l.Server...)
 	b = append(b, strings.Join(l.Scopes, " ")...)
-	if l.LastDisconnect == 0 {
+	if l.LastDisconnect == 0 && l.Service == "" {
 		return b
 	}
-	return strconv.AppendUint(append(b, 0), l.LastDisconnect, 10)
+	b = strconv.AppendUint(append(b, 0), l.LastDisconnect, 10)
+	if l.Service == "" {
+		return b
+	}
+	return append(append(b, 0), l.Service...)
 }
 
 // unpackConnectLink reverses pack.
@@ -96,6 +115,7 @@ func unpackConnectLink(b []byte) (*ConnectLink, error) {
 		return l, nil
 	}
 	var err error
+	last, l.Service, _ = strings.Cut(last, "\x00")
 	if l.LastDisconnect, err = strconv.ParseUint(last, 10, 64); err != nil {
 		return nil, ErrLinkInvalid
 	}
@@ -116,16 +136,26 @@ type Links struct {
 // SharedURL returns a link on which an operator connects a server for
 // everybody. It is good until the server is disconnected.
 func (ls *Links) SharedURL(ctx context.Context, server string) (string, error) {
-	last, err := ls.lastDisconnect(ctx, server)
-	if err != nil {
-		return "", err
-	}
-	return ls.sealed(ConnectLink{Person: digestOf(sharedOwner), Server: server, LastDisconnect: last}), nil
+	link := ConnectLink{Person: digestOf(sharedOwner), Server: server}
+	return ls.operators(ctx, link)
 }
 
-// lastDisconnect returns that of the connection that everybody shares.
-func (ls *Links) lastDisconnect(ctx context.Context, server string) (uint64, error) {
-	k := storage.ConnectionKey{Issuer: ls.issuer, Owner: storage.SharedOwner, Server: server}
+// ServiceURL returns a link on which an operator connects a server for a service
+// person, as SharedURL does for everybody.
+func (ls *Links) ServiceURL(ctx context.Context, id storage.Identity, server string) (string, error) {
+	return ls.operators(ctx, ConnectLink{Person: digestOf(id), Server: server, Service: id.Subject})
+}
+
+func (ls *Links) operators(ctx context.Context, link ConnectLink) (url string, err error) {
+	if link.LastDisconnect, err = ls.lastDisconnect(ctx, &link); err != nil {
+		return "", err
+	}
+	return ls.sealed(link), nil
+}
+
+// lastDisconnect returns that of the connection that a link of an operator is about.
+func (ls *Links) lastDisconnect(ctx context.Context, link *ConnectLink) (uint64, error) {
+	k := storage.ConnectionKey{Issuer: ls.issuer, Owner: link.owner(), Server: link.Server}
 	last, err := ls.store.LastDisconnect(ctx, k)
 	if err != nil {
 		return 0, oauth.Unavailable(err)
@@ -136,8 +166,7 @@ func (ls *Links) lastDisconnect(ctx context.Context, server string) (uint64, err
 // URL returns a link on which a person connects a server. It is sealed, so it
 // does not show whom it is for, and it proves nothing: the browser that opens it
 // must be signed in as that person (MCP elicitation, safe URL handling). Only one
-// for storage.SharedOwner, which an operator asks for, is its own proof, and works
-// once.
+// that an operator asks for is its own proof, and works once.
 func (ls *Links) URL(id storage.Identity, server string, scopes ...string) string {
 	return ls.sealed(ConnectLink{Person: digestOf(id), Server: server, Scopes: scopes})
 }
@@ -163,7 +192,7 @@ func (ls *Links) Open(ticket string) (*ConnectLink, error) {
 	if err != nil {
 		return nil, err
 	}
-	if link.IsShared() {
+	if link.IsOperators() {
 		link.Once = storage.HashOf(string(box))
 	}
 	if !ls.now().Add(ls.ahead()).Before(link.ExpiresAt) {
@@ -185,7 +214,7 @@ func (ls *Links) CheckUnused(ctx context.Context, link *ConnectLink) error {
 	if used {
 		return ErrLinkUsed
 	}
-	last, err := ls.lastDisconnect(ctx, link.Server)
+	last, err := ls.lastDisconnect(ctx, link)
 	if err == nil && last > link.LastDisconnect {
 		return ErrLinkExpired
 	}

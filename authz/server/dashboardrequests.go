@@ -97,7 +97,7 @@ func (d *dashboardRequests) approve(r *http.Request, f *flows.Flow, servers []*c
 	}
 	// The dashboard may go away now: what is kept of a person goes with the grant.
 	ctx := context.WithoutCancel(r.Context())
-	person, err := d.persons.SignedIn(ctx, identity.Person{Identity: *f.Identity})
+	person, err := d.persons.Login(identity.Person{Identity: *f.Identity}).Keep(ctx)
 	if err != nil {
 		return flows.Answer{}, err
 	}

@@ -118,6 +118,10 @@ func (s *faultyStore) RevokeGrant(ctx context.Context, id string, now time.Time)
 	return write(s, "RevokeGrant", func() (storage.Revocation, error) { return s.Store.RevokeGrant(ctx, id, now) })
 }
 
+func (s *faultyStore) IssueGrant(ctx context.Context, g storage.ServiceGrant) (storage.Verdict, error) {
+	return write(s, "IssueGrant", func() (storage.Verdict, error) { return s.Store.IssueGrant(ctx, g) })
+}
+
 func (s *faultyStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string, now time.Time) (bool, error) {
 	return write(s, "RevokeAccessToken", func() (bool, error) { return s.Store.RevokeAccessToken(ctx, h, issuer, clientID, now) })
 }
@@ -158,10 +162,10 @@ func (s *faultyStore) Person(ctx context.Context, issuer, subject string, now ti
 	return read(s, "Person", func() (storage.Person, error) { return s.Store.Person(ctx, issuer, subject, now) })
 }
 
-func (s *faultyStore) SavePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {
+func (s *faultyStore) SavePerson(ctx context.Context, l storage.PersonLogin, now time.Time) (storage.Person, storage.Verdict, error) {
 	verdict := storage.Unknown
 	saved, err := write(s, "SavePerson", func() (saved storage.Person, err error) {
-		saved, verdict, err = s.Store.SavePerson(ctx, p, now)
+		saved, verdict, err = s.Store.SavePerson(ctx, l, now)
 		return saved, err
 	})
 	return saved, verdict, err

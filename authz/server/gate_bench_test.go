@@ -106,8 +106,9 @@ func grantTokens(b *testing.B, store storage.Store, n int, now time.Time) []stri
 	workers.SetLimit(256)
 	for i := range n {
 		workers.Go(func() error {
-			issued[i] = gateTokens.New()
-			return grantToken(b.Context(), store, fmt.Sprint("grant-", i), issued[i], now)
+			var err error
+			issued[i], err = grantToken(b.Context(), store, fmt.Sprint("grant-", i), now)
+			return err
 		})
 	}
 	if err := workers.Wait(); err != nil {
@@ -116,12 +117,12 @@ func grantTokens(b *testing.B, store storage.Store, n int, now time.Time) []stri
 	return issued
 }
 
-func grantToken(ctx context.Context, store storage.Store, grantID, token string, now time.Time) error {
+func grantToken(ctx context.Context, store storage.Store, grantID string, now time.Time) (token string, err error) {
 	end := now.Add(24 * time.Hour)
 	id := storage.Identity{Kind: string(identity.Anonymous), Subject: "anonymous:" + grantID}
 	code := storage.HashOf(grantID)
 	if _, err := store.SaveFlow(ctx, storage.Flow{ID: grantID, Issuer: gateIssuer, Identity: id, ExpiresAt: end}, now); err != nil {
-		return err
+		return token, err
 	}
 	grant := &storage.Grant{
 		ID: grantID, Issuer: gateIssuer, ClientID: "client", Identity: id, Scope: []string{"mcp:use"},
@@ -131,19 +132,21 @@ func grantToken(ctx context.Context, store storage.Store, grantID, token string,
 		FlowID: grantID, Issuer: gateIssuer, Identity: id, Grant: grant, Now: now,
 		Code: &storage.Code{Hash: code, GrantID: grantID, Issuer: gateIssuer, ClientID: "client", Challenge: "c", ExpiresAt: end},
 	}); err != nil {
-		return err
+		return token, err
 	}
+	access := storage.AccessToken{
+		GrantID: grantID, Issuer: gateIssuer, ClientID: "client", Identity: id, Scope: grant.Scope, Audience: grant.Resources, IssuedAt: now, ExpiresAt: end,
+	}
+	token = gateTokens.New(tokens.ContentsOf(&access))
+	access.Hash = storage.HashOf(token)
 	result, err := store.ClaimCode(ctx, storage.CodeClaim{
 		Hash: code, Issuer: gateIssuer, ClientID: "client", Challenge: "c", Now: now,
-		Issue: storage.Issue{GrantExpiresAt: end, Access: storage.AccessToken{
-			Hash: storage.HashOf(token), GrantID: grantID, Issuer: gateIssuer, ClientID: "client", Identity: id,
-			Scope: grant.Scope, Audience: grant.Resources, IssuedAt: now, ExpiresAt: end,
-		}},
+		Issue: storage.Issue{GrantExpiresAt: end, Access: access},
 	})
 	if err == nil && result.Verdict != storage.OK {
 		err = fmt.Errorf("verdict %v", result.Verdict)
 	}
-	return err
+	return token, err
 }
 
 // BenchmarkCheckRefused is a call that fails without the store, among so many that
@@ -156,7 +159,7 @@ func BenchmarkCheckRefused(b *testing.B) {
 	for name, r := range map[string]*http.Request{
 		"none":    httptest.NewRequest("POST", mcpURL, nil),
 		"garbage": bearerRequests([]string{"garbage"})[0],
-		"forged":  bearerRequests([]string{tokens.NewAccessTokens(gateKeys, "https://other.example.com").New()})[0],
+		"forged":  bearerRequests([]string{tokens.NewAccessTokens(gateKeys, "https://other.example.com").New(tokens.Contents{})})[0],
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -75,7 +75,7 @@ func TestInvalidToken_E02_E03_F11_RS5_RS14_RS19(t *testing.T) {
 	f.store.drop(storage.HashOf(revoked))
 	for name, token := range map[string]string{
 		"garbage":        "garbage",
-		"unknown":        gateTokens.New(),
+		"unknown":        gateTokens.New(tokens.Contents{}),
 		"revoked":        revoked,
 		"expired":        f.issue(func(a *storage.AccessToken) { a.ExpiresAt = f.clock.Now() }),
 		"other issuer":   f.issue(func(a *storage.AccessToken) { a.Issuer = "https://other.example.com" }),
@@ -292,7 +292,7 @@ func TestMadeUpTokensNeverReachTheStore(t *testing.T) {
 	genuine := f.issue(nil)
 	for _, token := range []string{
 		"x", tokens.AccessPrefix, oauth.NewSecret(tokens.AccessPrefix), madeUpToken,
-		genuine[:len(genuine)-9] + "AAAAAAAAA", tokens.NewAccessTokens(gateKeys, "https://other.example.com").New(),
+		genuine[:len(genuine)-9] + "AAAAAAAAA", tokens.NewAccessTokens(gateKeys, "https://other.example.com").New(tokens.Contents{}),
 	} {
 		c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
 		refused(t, c, w, http.StatusUnauthorized, invalidMCP)

@@ -107,7 +107,7 @@ func gateConfig() config.Site {
 }
 
 // madeUpToken looks like an access token and is none.
-var madeUpToken = tokens.AccessPrefix + strings.Repeat("A", len(gateTokens.New())-len(tokens.AccessPrefix))
+var madeUpToken = tokens.AccessPrefix + strings.Repeat("A", len(gateTokens.New(tokens.Contents{}))-len(tokens.AccessPrefix))
 
 // gateKeys and gateTokens are those of every fixture.
 var (
@@ -141,7 +141,6 @@ func (f *gateFixture) gate(id string) *gate.Gate {
 
 // issue stores a token that passes at /mcp, changed by change.
 func (f *gateFixture) issue(change func(*storage.AccessToken)) string {
-	token := gateTokens.New()
 	t := storage.AccessToken{
 		GrantID: "grant-1", Issuer: gateIssuer, ClientID: "client-1",
 		Identity: storage.Identity{Kind: string(identity.Anonymous), Subject: "anonymous:1"},
@@ -151,6 +150,7 @@ func (f *gateFixture) issue(change func(*storage.AccessToken)) string {
 	if change != nil {
 		change(&t)
 	}
+	token := gateTokens.New(tokens.ContentsOf(&t))
 	f.store.put(token, t)
 	return token
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -24,6 +25,8 @@ type introspection struct {
 	Issuer    string   `json:"iss,omitempty"`
 	ExpiresAt int64    `json:"exp,omitempty"`
 	IssuedAt  int64    `json:"iat,omitempty"`
+	// Details are as in the claims of a token (RFC 9396 section 9.2).
+	Details []tokens.Detail `json:"authorization_details,omitempty"`
 }
 
 // introspectionEndpoint is RFC 7662. Only a client that
@@ -75,5 +78,6 @@ func (e *introspectionEndpoint) inspect(w http.ResponseWriter, r *http.Request) 
 	return &introspection{
 		Active: true, Scope: strings.Join(token.Scope, " "), ClientID: token.ClientID, TokenType: "Bearer", Subject: token.Identity.Subject,
 		Audience: grants.ResourcesOf(servers), Issuer: token.Issuer, ExpiresAt: token.ExpiresAt.Add(e.ahead()).Unix(), IssuedAt: token.IssuedAt.Add(e.ahead()).Unix(),
+		Details: tokens.DetailsOf(token.Chosen),
 	}, nil
 }

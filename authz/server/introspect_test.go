@@ -75,7 +75,7 @@ func TestInactive_L02_L03_L04(t *testing.T) {
 	}
 	check("foreign", "web", foreign.Access)
 	check("made up", "web", oauth.NewSecret(tokens.AccessPrefix))
-	check("not in the store", "web", ts.as.accessTokens.New())
+	check("not in the store", "web", ts.as.accessTokens.New(tokens.Contents{}))
 	check("nonsense", "web", "x")
 	check("refresh token", "web", own.Refresh)
 	check("code", "web", code)

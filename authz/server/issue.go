@@ -31,22 +31,25 @@ type tokenResponse struct {
 	ExpiresIn    int64  `json:"expires_in"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
+	// IssuedType is of a token exchange (RFC 8693 section 2.2.1).
+	IssuedType string `json:"issued_token_type,omitempty"`
 }
 
 // issuedTokens is what one exchange hands to a client, and what is kept, sealed,
 // for a client that loses the response to a refresh.
 type issuedTokens struct {
-	Access    string    `json:"a"`
-	Refresh   string    `json:"r,omitempty"`
-	Scope     []string  `json:"s,omitempty"`
-	Audience  []string  `json:"u"`
-	ExpiresAt time.Time `json:"e"` // of the access token; by the store's clock where it is kept
+	Access     string    `json:"a"`
+	Refresh    string    `json:"r,omitempty"`
+	Scope      []string  `json:"s,omitempty"`
+	Audience   []string  `json:"u"`
+	IssuedType string    `json:"-"`
+	ExpiresAt  time.Time `json:"e"` // of the access token; by the store's clock where it is kept
 }
 
 func (t *issuedTokens) response(now time.Time) *tokenResponse {
 	return &tokenResponse{
 		AccessToken: t.Access, TokenType: "Bearer", ExpiresIn: max(0, int64(t.ExpiresAt.Sub(now)/time.Second)),
-		RefreshToken: t.Refresh, Scope: strings.Join(t.Scope, " "),
+		RefreshToken: t.Refresh, Scope: strings.Join(t.Scope, " "), IssuedType: t.IssuedType,
 	}
 }
 
@@ -61,17 +64,18 @@ func (i *tokenIssuer) issue(ctx context.Context, g *storage.Grant, until time.Ti
 		tokenEnd = earliest(earliest(grantEnd, until), now.Add(time.Duration(i.cfg.AccessTokenLifetime)))
 	}
 	t := &issuedTokens{Scope: grants.LimitScope(scope, audience), Audience: grants.ResourcesOf(audience), ExpiresAt: tokenEnd}
-	var err error
-	if t.Access, err = i.accessToken(ctx, g, t, now); err != nil {
-		return nil, storage.Issue{}, oauth.Unavailable(err)
-	}
 	records := storage.Issue{
 		Access: storage.AccessToken{
-			Hash: storage.HashOf(t.Access), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, Identity: g.Identity,
+			GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, Identity: g.Identity,
 			Scope: t.Scope, Audience: t.Audience, IssuedAt: now, ExpiresAt: t.ExpiresAt,
 		},
 		GrantExpiresAt: grantEnd,
 	}
+	var err error
+	if t.Access, err = i.accessToken(ctx, g, t, tokens.ContentsOf(&records.Access), now); err != nil {
+		return nil, storage.Issue{}, oauth.Unavailable(err)
+	}
+	records.Access.Hash = storage.HashOf(t.Access)
 	if refresh {
 		t.Refresh = i.refresh.New(g.ID)
 		records.Refresh = &storage.RefreshToken{
@@ -82,14 +86,14 @@ func (i *tokenIssuer) issue(ctx context.Context, g *storage.Grant, until time.Ti
 }
 
 // accessToken makes an access token, in the format that is configured.
-func (i *tokenIssuer) accessToken(ctx context.Context, g *storage.Grant, t *issuedTokens, now time.Time) (string, error) {
+func (i *tokenIssuer) accessToken(ctx context.Context, g *storage.Grant, t *issuedTokens, of tokens.Contents, now time.Time) (string, error) {
 	if i.cfg.AccessTokenFormat != config.JWTTokens {
-		return i.access.New(), nil
+		return i.access.New(of), nil
 	}
 	claims := i.access.NewClaims(tokens.Claims{
 		Issuer: g.Issuer, Subject: g.Identity.Subject, ClientID: g.ClientID, Audience: t.Audience, Scope: strings.Join(t.Scope, " "),
 		ExpiresAt: t.ExpiresAt.Add(i.ahead()).Unix(), IssuedAt: now.Add(i.ahead()).Unix(),
-	})
+	}.WithChosen(g.ChosenOf(t.Audience)), of)
 	person := signing.ClaimsOf(&g.Identity, i.cfg.SignIn, i.cfg.AccessTokenClaims)
 	return i.keys.Sign(ctx, signing.AccessTokenType, signing.Object(claims, person), t.ExpiresAt)
 }

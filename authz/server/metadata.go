@@ -72,7 +72,7 @@ func (m *metadataEndpoint) withoutDocuments() oauth.ServerDocument {
 // become known: only then it helps not to advertise them.
 func (m *metadataEndpoint) hasAnotherWay() bool {
 	r := m.cfg.Registration
-	return *r.MetadataDocuments && *r.Dynamic && r.TokenHash == nil
+	return *r.MetadataDocuments && *r.Dynamic && !r.NeedsToken()
 }
 
 // scopes lists every scope there is, and offline_access, which belongs

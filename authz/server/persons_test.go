@@ -51,11 +51,27 @@ func (ts *testServer) employee(name, secret string) storage.Identity {
 	if secret != "" {
 		p.Secret = []byte(secret)
 	}
-	id, err := ts.as.Persons.SignedIn(context.Background(), p)
+	id, err := ts.as.Persons.Login(p).Keep(context.Background())
 	if err != nil {
 		ts.t.Fatal(err)
 	}
 	return id
+}
+
+// login is that of somebody who is known already.
+func (ts *testServer) login(who storage.Identity) known { return known{who, ts.store} }
+
+// known is somebody who is known already: nothing is kept of them with their session.
+type known struct {
+	id    storage.Identity
+	store storage.SessionStore
+}
+
+func (k known) Identity() storage.Identity { return k.id }
+
+func (k known) CreateBrowserSession(ctx context.Context, b storage.SignIn, cookie func(storage.Identity) storage.Hash) (storage.Identity, error) {
+	b.Hash = cookie(k.id)
+	return k.id, k.store.CreateBrowserSession(ctx, b)
 }
 
 // change renews what the provider says of somebody.

@@ -148,9 +148,13 @@ func (rg *refreshGrant) rejectReuse(ctx context.Context, client *clients.Authent
 
 // rotate has the store decide about a refresh token.
 func (rg *refreshGrant) rotate(ctx context.Context, client *clients.Authenticated, r storage.Rotation) (storage.RotationResult, error) {
+	r.UsesUp = client.UsesUp()
 	result, err := rg.store.RotateRefreshToken(ctx, r)
 	if err != nil {
 		return result, oauth.Unavailable(err)
+	}
+	if result.Verdict == storage.AlreadyUsed {
+		return result, clients.ErrAssertionUsed
 	}
 	rg.cache.Forget(result.Revocation)
 	if result.Verdict == storage.Replayed {

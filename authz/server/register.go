@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/initialtokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -53,6 +54,7 @@ type registrationEndpoint struct {
 	limiter  *ratelimit.Limiter
 	attempts *ratelimit.Attempts
 	clientIP func(*http.Request) string
+	tokens   *initialtokens.Tokens
 	events   *event.Recorder
 	now      func() time.Time
 }
@@ -74,7 +76,8 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 	if err := oauth.RequireJSON(r, invalidMetadata); err != nil {
 		return nil, err
 	}
-	if err := e.checkInitialToken(r); err != nil {
+	token, err := e.checkInitialToken(r)
+	if err != nil {
 		return nil, err
 	}
 	if !e.attempts.AllowRegistration(r, *policy.RateLimit) {
@@ -99,28 +102,43 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 		return nil, err
 	}
 	response.issueSecret(&c)
+	about := event.Event{Kind: event.ClientRegistered, Client: c.ID, ClientName: metadata.ClientName, By: event.ByClient}
+	if token != "" {
+		name, err := e.tokens.Use(r.Context(), token)
+		if err != nil {
+			return nil, err
+		}
+		if name == "" { // another registration was faster
+			return nil, invalidRegistrationToken(true)
+		}
+		about.Person = initialtokens.Subject(name)
+	}
 	if err := e.store.CreateClient(r.Context(), c, storage.Unused{Max: *policy.MaxUnused, Spare: e.flows.Pending}); err != nil {
 		return nil, err
 	}
-	e.events.Record(r.Context(), event.Event{Kind: event.ClientRegistered, Client: c.ID, ClientName: metadata.ClientName, By: event.ByClient})
+	e.events.Record(r.Context(), about)
 	return response, nil
 }
 
-// checkInitialToken requires the initial access token (RFC 7591 section 3)
-// where there is one.
-func (e *registrationEndpoint) checkInitialToken(r *http.Request) error {
-	want := e.cfg.Registration.TokenHash
-	if want == nil {
-		return nil
+// checkInitialToken requires an initial access token (RFC 7591 section 3) where one
+// is needed. It returns one of those that were made while the site ran, of which a
+// use is to be taken.
+func (e *registrationEndpoint) checkInitialToken(r *http.Request) (token string, err error) {
+	if !e.cfg.Registration.NeedsToken() {
+		return "", nil
 	}
 	token, ok := oauth.BearerToken(r)
-	switch {
-	case !ok:
-		return invalidRegistrationToken(false)
-	case !storage.HashOf(token).Equal(*want):
-		return e.wrongToken(r, ratelimit.InitialToken)
+	if !ok {
+		return "", invalidRegistrationToken(false)
 	}
-	return nil
+	if want := e.cfg.Registration.TokenHash; want != nil && storage.HashOf(token).Equal(*want) {
+		return "", nil
+	}
+	name, err := e.tokens.Check(r.Context(), token)
+	if err == nil && name == "" {
+		err = e.wrongToken(r, ratelimit.InitialToken)
+	}
+	return token, err
 }
 
 // parse returns the metadata that will be in effect. Members that

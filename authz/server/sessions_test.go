@@ -57,7 +57,7 @@ func (v *visit) signIn(who storage.Identity) {
 		v.ts.t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	if err := v.ts.as.Sessions.SignIn(w, v.form(v.csrf), who); err != nil {
+	if _, err := v.ts.as.Sessions.SignIn(w, v.form(v.csrf), v.ts.login(who)); err != nil {
 		v.ts.t.Fatal(err)
 	}
 	v.cookies = w.Result().Cookies()
@@ -161,7 +161,7 @@ func TestBrowserSessionEndsWithTheIdentity_D09(t *testing.T) {
 			if v.subject() != "" {
 				t.Error("still signed in")
 			}
-			if err := ts.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, sessions.ErrNotAllowed) {
+			if _, err := ts.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), ts.login(keyIdentity("team"))); name != "another issuer" && !errors.Is(err, sessions.ErrNotAllowed) {
 				t.Errorf("signing in: %v", err)
 			}
 		})

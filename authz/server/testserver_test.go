@@ -485,7 +485,7 @@ func lookUp(ctx context.Context, c *tokens.Cache, h storage.Hash, now time.Time)
 	e, generation := c.Fresh(h, now)
 	if e == nil {
 		var err error
-		if e, err = c.Read(ctx, h, now, generation); err != nil {
+		if e, err = c.Read(ctx, h, now, generation, func(tokens.Contents) bool { return true }); err != nil {
 			return nil, err
 		}
 	}

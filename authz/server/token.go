@@ -14,10 +14,10 @@ import (
 
 // tokenEndpoint is OAuth 2.1 section 3.2.
 type tokenEndpoint struct {
-	authenticate authenticate
-	grantTypes   []grantType
-	events       *event.Recorder
-	now          func() time.Time
+	clients    *clients.Authenticator
+	grantTypes []grantType
+	events     *event.Recorder
+	now        func() time.Time
 }
 
 // authenticate returns the client that makes a request with the form. A refusal
@@ -28,6 +28,8 @@ type authenticate func(r *http.Request, form url.Values) (*clients.Authenticated
 type grantType struct {
 	name   string
 	redeem func(ctx context.Context, client *clients.Authenticated, form url.Values) (*issuedTokens, error)
+	// open, in place of redeem, is for requests that need no client.
+	open func(r *http.Request, form url.Values) (*issuedTokens, error)
 }
 
 func (e *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,18 +50,30 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 	if err != nil {
 		return nil, err
 	}
-	client, err := e.authenticate(r, form)
+	if grant.open != nil {
+		issued, err := grant.open(r, form)
+		if err != nil {
+			return nil, err
+		}
+		return issued.response(e.now()), nil
+	}
+	client, err := e.clients.Begin(r, form)
 	if err != nil {
 		return nil, err
 	}
-	if !client.AllowsGrant(grant.name) {
-		return nil, oauth.NewError("unauthorized_client", "The client did not register this grant type.")
-	}
-	issued, err := grant.redeem(r.Context(), client, form)
-	if err != nil {
+	issued, err := grant.redeemBy(r.Context(), client, form)
+	if err := e.clients.End(r, client, err); err != nil {
 		return nil, err
 	}
 	return issued.response(e.now()), nil
+}
+
+// redeemBy is redeem for a client that may use the grant type.
+func (g grantType) redeemBy(ctx context.Context, client *clients.Authenticated, form url.Values) (*issuedTokens, error) {
+	if !client.AllowsGrant(g.name) {
+		return nil, oauth.NewError("unauthorized_client", "The client did not register this grant type.")
+	}
+	return g.redeem(ctx, client, form)
 }
 
 func (e *tokenEndpoint) grantType(name string) (grantType, error) {
@@ -71,7 +85,7 @@ func (e *tokenEndpoint) grantType(name string) (grantType, error) {
 	if name == "" {
 		return grantType{}, oauth.NewError("invalid_request", "The grant_type is missing.")
 	}
-	return grantType{}, oauth.NewError("unsupported_grant_type", "The grant types are "+strings.Join(e.names(), " and ")+".")
+	return grantType{}, oauth.NewError("unsupported_grant_type", "The grant types are "+strings.Join(e.names(), ", ")+".")
 }
 
 // names returns the grant types, as metadata lists them.

@@ -30,7 +30,7 @@ func (ss *Sessions) Known(r *http.Request) (*Known, error) {
 		return nil, nil
 	}
 	s, err := ss.stored(r.Context(), storage.HashOf(secret))
-	if err != nil || s == nil || !ss.cfg.SignIn.IsCurrent(r, s.Identity) || !ss.isKept(s) {
+	if err != nil || s == nil || !ss.isOf(secret, s.Identity) || !ss.cfg.SignIn.IsCurrent(r, s.Identity) || !ss.isKept(s) {
 		return nil, err
 	}
 	return &Known{Identity: s.Identity, Session: s.Hash, Until: s.ExpiresAt}, nil

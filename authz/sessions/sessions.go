@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 // Lifetime is how long a browser stays signed in.
@@ -43,6 +45,7 @@ type Sessions struct {
 	policy   *grants.Policy
 	cookies  Cookies
 	store    sessionStore
+	macs     seal.MACs // bind cookies to whose session it is
 	clientIP func(*http.Request) string
 	now      func() time.Time
 }
@@ -54,8 +57,8 @@ type sessionStore interface {
 }
 
 // New returns the sessions of the site in the store.
-func New(cfg *config.Site, policy *grants.Policy, store sessionStore, clientIP func(*http.Request) string, now func() time.Time) *Sessions {
-	return &Sessions{cfg, policy, CookiesOf(cfg.Issuer), store, clientIP, now}
+func New(cfg *config.Site, policy *grants.Policy, store sessionStore, keys *seal.Keyring, clientIP func(*http.Request) string, now func() time.Time) *Sessions {
+	return &Sessions{cfg, policy, CookiesOf(cfg.Issuer), store, keys.MACs("browser session " + cfg.Issuer), clientIP, now}
 }
 
 // Open returns who uses the browser. A browser without a cookie gets one with a
@@ -65,26 +68,40 @@ func New(cfg *config.Site, policy *grants.Policy, store sessionStore, clientIP f
 func (ss *Sessions) Open(w http.ResponseWriter, r *http.Request) (*Session, error) {
 	pageLoad := r.Method == http.MethodGet || r.Method == http.MethodHead
 	secret := ss.cookies.Secret(r, ss.cookies.session())
-	if secret == "" {
-		if !pageLoad {
-			return nil, ErrForged
+	switch {
+	case !pageLoad:
+		if err := ss.CheckForm(r); err != nil {
+			return nil, err
 		}
+	case secret == "":
 		secret = oauth.NewSecret("")
 		http.SetCookie(w, ss.cookies.Cookie(ss.cookies.session(), secret, 0))
 		return &Session{CSRFToken: CSRFToken(secret, browserForms)}, nil
 	}
 	s := &Session{CSRFToken: CSRFToken(secret, browserForms), hash: storage.HashOf(secret)}
-	if !pageLoad && !CarriesCSRFToken(r, s.CSRFToken) {
-		return nil, ErrForged
+	if server := r.PostForm.Get("server"); server != "" { // they are about to connect it
+		storage.ReadAhead(r.Context(), ss.store, storage.Wanted{
+			Issuer: ss.cfg.Issuer, Session: s.hash, Connection: storage.ConnectionKey{Issuer: ss.cfg.Issuer, Server: server}, LastDisconnect: true,
+		})
 	}
 	stored, err := ss.stored(r.Context(), s.hash)
 	if err != nil {
 		return nil, err
 	}
-	if stored != nil {
+	if stored != nil && ss.isOf(secret, stored.Identity) {
 		s.Identity = &stored.Identity
 	}
 	return s, nil
+}
+
+// CheckForm is what Open looks at of a form, for one to which it is all the same who
+// uses the browser.
+func (ss *Sessions) CheckForm(r *http.Request) error {
+	secret := ss.cookies.Secret(r, ss.cookies.session())
+	if secret == "" || !CarriesCSRFToken(r, CSRFToken(secret, browserForms)) {
+		return ErrForged
+	}
+	return nil
 }
 
 // Of returns the session that a request names; zero for none.
@@ -95,28 +112,44 @@ func (ss *Sessions) Of(r *http.Request) storage.Hash {
 	return storage.Hash{}
 }
 
-// SignIn makes this browser the person's. Its cookie changes, so that one
-// which somebody planted, or knew, is worth nothing.
-func (ss *Sessions) SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error {
-	if !ss.policy.Allows(id) {
-		return ErrNotAllowed
+// Login is somebody who was identified just now, and is kept together with the browser
+// session that begins.
+type Login interface {
+	Identity() storage.Identity
+	CreateBrowserSession(ctx context.Context, b storage.SignIn, cookie func(storage.Identity) storage.Hash) (storage.Identity, error)
+}
+
+// SignIn makes this browser the person's, and returns them as they are kept. Its cookie
+// changes, so that one which somebody planted, or knew, is worth nothing. It goes on
+// when the browser goes away: what it came with may work only once.
+func (ss *Sessions) SignIn(w http.ResponseWriter, r *http.Request, l Login) (storage.Identity, error) {
+	if !ss.policy.Allows(l.Identity()) {
+		return l.Identity(), ErrNotAllowed
 	}
-	session, cookie := ss.Begin(r, id)
-	if err := ss.store.CreateBrowserSession(r.Context(), session); err != nil {
-		return oauth.Unavailable(err)
+	secret := ss.newSecret()
+	cookie := func(id storage.Identity) storage.Hash { return storage.HashOf(secret(id)) }
+	id, err := l.CreateBrowserSession(context.WithoutCancel(r.Context()), ss.begin(r, l.Identity()), cookie)
+	if err != nil {
+		return id, err
 	}
-	http.SetCookie(w, cookie)
-	return nil
+	http.SetCookie(w, ss.cookies.Cookie(ss.cookies.session(), secret(id), Lifetime))
+	return id, nil
 }
 
 // Begin returns a session for the browser of the request, in the place of the
 // one it may have, and the cookie to give to the browser once it is stored.
 func (ss *Sessions) Begin(r *http.Request, id storage.Identity) (storage.SignIn, *http.Cookie) {
-	secret, now := oauth.NewSecret(""), ss.now()
+	s, secret := ss.begin(r, id), ss.newSecret()(id)
+	s.Hash = storage.HashOf(secret)
+	return s, ss.cookies.Cookie(ss.cookies.session(), secret, Lifetime)
+}
+
+// begin returns a session without a cookie.
+func (ss *Sessions) begin(r *http.Request, id storage.Identity) storage.SignIn {
+	now := ss.now()
 	s := storage.SignIn{
 		BrowserSession: storage.BrowserSession{
-			Hash: storage.HashOf(secret), Issuer: ss.cfg.Issuer, Identity: id,
-			CreatedAt: now, ExpiresAt: now.Add(Lifetime),
+			Issuer: ss.cfg.Issuer, Identity: id, CreatedAt: now, ExpiresAt: now.Add(Lifetime),
 		},
 		Flows: ss.cookies.flows(r), EndsOthers: true,
 	}
@@ -129,7 +162,7 @@ func (ss *Sessions) Begin(r *http.Request, id storage.Identity) (storage.SignIn,
 	if before := ss.cookies.Secret(r, ss.cookies.session()); before != "" {
 		s.Replaces = storage.HashOf(before)
 	}
-	return s, ss.cookies.Cookie(ss.cookies.session(), secret, Lifetime)
+	return s
 }
 
 // SignOut ends the session of this browser, and the flows of its person there.

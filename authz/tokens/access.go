@@ -13,20 +13,22 @@ import (
 // AccessTokens makes the access tokens of one issuer, and tells them from what
 // others make up without asking the store:
 //
-//	prefix ‖ base64url( 32 random bytes ‖ first 8 bytes of HMAC-SHA-256(key, random bytes) )
+//	prefix ‖ base64url( 16 random bytes ‖ 16 bytes that bind it to its record ‖ first 8 bytes of HMAC-SHA-256(key, what is before) )
 //
 // What stands behind the prefix there is the id of one that is a JWT, see Claims.
 // The tag only keeps invented tokens from reaching the store. Whether a token is
-// good, and what for, is the store's word alone.
+// good, and what for, is the store's word, as far as that is about this token, see
+// Bound.
 type AccessTokens struct {
 	macs seal.MACs // one makes, all are recognized
 }
 
 const (
-	randomSize = 32
-	tagSize    = 8
+	accessRandomSize = 16
+	boundSize        = 16
+	tagSize          = 8
 	// encodedSize is the length of an id: of an access token behind its prefix.
-	encodedSize = (8*(randomSize+tagSize) + 5) / 6
+	encodedSize = (8*(accessRandomSize+boundSize+tagSize) + 5) / 6
 )
 
 // NewAccessTokens returns the access tokens of an issuer. They are recognized
@@ -36,8 +38,8 @@ func NewAccessTokens(keys *seal.Keyring, issuer string) *AccessTokens {
 	return &AccessTokens{keys.MACs("access token " + issuer)}
 }
 
-// New returns a new access token.
-func (a *AccessTokens) New() string { return AccessPrefix + a.newID(opaqueForm) }
+// New returns a new access token for a record with these contents.
+func (a *AccessTokens) New(of Contents) string { return AccessPrefix + a.newID(opaqueForm, of) }
 
 // form is a way to spell access tokens. The tag of one is none in another.
 type form int
@@ -47,20 +49,22 @@ const (
 	jwtForm
 )
 
-// sum returns the MAC of the random bytes of an id, under the i-th key.
-func (a *AccessTokens) sum(i int, f form, random string) [sha256.Size]byte {
+// sum returns the MAC of an id without its tag, under the i-th key.
+func (a *AccessTokens) sum(i int, f form, id string) [sha256.Size]byte {
 	if f == jwtForm {
-		return a.macs.Sum(i, "jwt", random)
+		return a.macs.Sum(i, "jwt", id)
 	}
-	return a.macs.Sum(i, random)
+	return a.macs.Sum(i, id)
 }
 
-func (a *AccessTokens) newID(f form) string {
-	var b [randomSize + tagSize]byte
-	random, tag := b[:randomSize], b[randomSize:]
-	_, _ = rand.Read(random) // never fails, see crypto/rand
-	sum := a.sum(a.macs.First(), f, string(random))
-	copy(tag, sum[:])
+func (a *AccessTokens) newID(f form, of Contents) string {
+	var b [accessRandomSize + boundSize + tagSize]byte
+	first := a.macs.First()
+	_, _ = rand.Read(b[:accessRandomSize]) // never fails, see crypto/rand
+	bound := a.bind(first, string(b[:accessRandomSize]), of)
+	copy(b[accessRandomSize:], bound[:])
+	sum := a.sum(first, f, string(b[:accessRandomSize+boundSize]))
+	copy(b[accessRandomSize+boundSize:], sum[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
@@ -97,13 +101,14 @@ func (a *AccessTokens) Issued(token string) bool {
 
 // made reports whether an id was made here for a form.
 func (a *AccessTokens) made(f form, encoded [encodedSize]byte) bool {
-	var b [randomSize + tagSize]byte
+	const tagged = accessRandomSize + boundSize
+	var b [tagged + tagSize]byte
 	if n, err := strictBase64.Decode(b[:], encoded[:]); err != nil || n != len(b) {
 		return false
 	}
 	for i := range a.macs.Len() {
-		sum := a.sum(i, f, string(b[:randomSize]))
-		if subtle.ConstantTimeCompare(sum[:tagSize], b[randomSize:]) == 1 {
+		sum := a.sum(i, f, string(b[:tagged]))
+		if subtle.ConstantTimeCompare(sum[:tagSize], b[tagged:]) == 1 {
 			return true
 		}
 	}

@@ -33,12 +33,12 @@ func ringOf(t testing.TB, keys ...byte) *seal.Keyring {
 func TestAccessTokensAreRecognized(t *testing.T) {
 	old, other := accessTokensOf(t, testIssuer, 1), accessTokensOf(t, "https://other.example.com", 1)
 	rotated, left := accessTokensOf(t, testIssuer, 2, 1), accessTokensOf(t, testIssuer, 2)
-	token := old.New()
-	dashed := old.New()
+	token := old.New(Contents{})
+	dashed := old.New(Contents{})
 	for !strings.Contains(dashed, "-") {
-		dashed = old.New()
+		dashed = old.New(Contents{})
 	}
-	if !old.Issued(token) || !rotated.Issued(token) || !left.Issued(rotated.New()) {
+	if !old.Issued(token) || !rotated.Issued(token) || !left.Issued(rotated.New(Contents{})) {
 		t.Error("a token is not recognized")
 	}
 	for name, issued := range map[string]bool{
@@ -64,7 +64,7 @@ func TestChangedAccessTokens(t *testing.T) {
 	seen := map[string]bool{}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=\n"
 	rapid.Check(t, func(t *rapid.T) {
-		token := tokens.New()
+		token := tokens.New(Contents{})
 		if seen[token] {
 			t.Fatal("made twice")
 		}
@@ -80,7 +80,7 @@ func TestChangedAccessTokens(t *testing.T) {
 
 func BenchmarkIssued(b *testing.B) {
 	tokens := accessTokensOf(b, testIssuer, 1)
-	token := tokens.New()
+	token := tokens.New(Contents{})
 	b.ReportAllocs()
 	for b.Loop() {
 		if !tokens.Issued(token) {

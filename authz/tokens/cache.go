@@ -76,9 +76,10 @@ func (c *Cache) Fresh(h storage.Hash, now time.Time) (e *Entry, generation uint6
 
 // Read asks the store, and remembers the answer unless a Forget came since the
 // generation. If the store cannot be reached, it is what was remembered before, for
-// a while. It returns storage.ErrNotFound or a store failure. The token may have
+// a while. bound tells whether the token belongs to a record with these contents. It
+// returns storage.ErrNotFound, ErrOtherRecord or a store failure. The token may have
 // expired while it is remembered.
-func (c *Cache) Read(ctx context.Context, h storage.Hash, now time.Time, generation uint64) (*Entry, error) {
+func (c *Cache) Read(ctx context.Context, h storage.Hash, now time.Time, generation uint64, bound func(Contents) bool) (*Entry, error) {
 	token, err := c.store.AccessToken(ctx, h, now)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -91,9 +92,17 @@ func (c *Cache) Read(ctx context.Context, h storage.Hash, now time.Time, generat
 		return nil, err
 	}
 	e := &Entry{ExpiresAt: token.ExpiresAt, Token: token, Caller: newCaller(h, &token)}
+	if !bound(e.Caller.Contents) {
+		c.entries.Drop(h)
+		return nil, ErrOtherRecord
+	}
 	c.entries.Put(h, e, now, generation)
 	return e, nil
 }
+
+// ErrOtherRecord: the record of a token is not the one that was made with it. The token
+// was made by an earlier version, or somebody changed the store.
+var ErrOtherRecord = errors.New("tokens: the record is not that of the token")
 
 // Stats tells how often it spared the store.
 func (c *Cache) Stats() cache.Stats { return c.entries.Stats() }
@@ -137,14 +146,16 @@ func (c *Cache) ReadGrant(id string, now time.Time, read func() (*Grant, error))
 // ForgetPeople drops what was read with what was said of these people before. It
 // looks at every entry: people change seldom.
 func (c *Cache) ForgetPeople(people map[storage.Subject]bool) {
-	c.entries.ForgetWhere(func(_ storage.Hash, e *Entry) bool {
-		return people[storage.Subject{Issuer: e.Token.Issuer, Subject: e.Token.Identity.Subject}]
-	})
+	c.forgetOf(func(issuer, subject string) bool { return people[storage.Subject{Issuer: issuer, Subject: subject}] })
 }
 
 // ForgetAll drops everything, when nobody knows what changed.
-func (c *Cache) ForgetAll() {
-	c.entries.ForgetWhere(func(storage.Hash, *Entry) bool { return true })
+func (c *Cache) ForgetAll() { c.forgetOf(func(string, string) bool { return true }) }
+
+// forgetOf drops the tokens and grants of some people.
+func (c *Cache) forgetOf(these func(issuer, subject string) bool) {
+	c.entries.ForgetWhere(func(_ storage.Hash, e *Entry) bool { return these(e.Token.Issuer, e.Token.Identity.Subject) })
+	c.grants.ForgetWhere(func(_ string, g *Grant) bool { return these(g.Issuer, g.Identity.Subject) })
 }
 
 // Revoked drops a token that was revoked while its grant stays valid. The store keeps

@@ -29,7 +29,7 @@ func (c *Cache) lookup(ctx context.Context, h storage.Hash, now time.Time) (*sto
 	e, generation := c.Fresh(h, now)
 	if e == nil {
 		var err error
-		if e, err = c.Read(ctx, h, now, generation); err != nil {
+		if e, err = c.Read(ctx, h, now, generation, func(Contents) bool { return true }); err != nil {
 			return nil, err
 		}
 	}
@@ -255,5 +255,36 @@ func TestReadGrant(t *testing.T) {
 	})
 	if read(5, errAway) {
 		t.Error("what was read before the revocation goes on")
+	}
+}
+
+// When a person changed, or nobody knows what did, nothing that was read before goes on
+// while the store cannot be reached: neither tokens, nor grants of open streams.
+func TestForgottenPeopleDoNotGoOn_E16(t *testing.T) {
+	alice := storage.Identity{Subject: "alice"}
+	for name, forget := range map[string]func(*Cache){
+		"a person": func(c *Cache) { c.ForgetPeople(map[storage.Subject]bool{{Issuer: "i", Subject: "alice"}: true}) },
+		"all":      (*Cache).ForgetAll,
+	} {
+		c, s := newCachedStore(100)
+		token := liveToken()
+		token.Issuer, token.Identity = "i", alice
+		h := s.put("token", token)
+		_, token1 := c.lookup(context.Background(), h, cacheStart)
+		grant := func(err error) error {
+			_, got := c.ReadGrant("g", cacheStart, func() (*Grant, error) {
+				return &Grant{Grant: storage.Grant{Issuer: "i", Identity: alice}}, err
+			})
+			return got
+		}
+		if err := errors.Join(token1, grant(nil), grant(errAway)); err != nil {
+			t.Fatal(err)
+		}
+		forget(c)
+		s.err = errAway
+		_, token2 := c.lookup(context.Background(), h, cacheStart)
+		if got := grant(errAway); token2 == nil || got == nil {
+			t.Errorf("%s: the token goes on with %v, the grant with %v; want neither", name, token2, got)
+		}
 	}
 }

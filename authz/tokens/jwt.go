@@ -17,6 +17,9 @@ type Claims struct {
 	Scope     string   `json:"scope,omitempty"`
 	ExpiresAt int64    `json:"exp"`
 	IssuedAt  int64    `json:"iat"`
+	// Details are what the person lets the client use, where that is not everything (RFC
+	// 9396 section 9.1).
+	Details []Detail `json:"authorization_details,omitempty"`
 }
 
 // audience is a text if it is one (RFC 7519 section 4.1.3).
@@ -30,9 +33,10 @@ func (a audience) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]string(a))
 }
 
-// NewClaims returns the claims with an id by which the token is recognized.
-func (a *AccessTokens) NewClaims(c Claims) Claims {
-	c.ID = a.newID(jwtForm)
+// NewClaims returns the claims with an id by which the token is recognized, for a
+// record with these contents.
+func (a *AccessTokens) NewClaims(c Claims, of Contents) Claims {
+	c.ID = a.newID(jwtForm, of)
 	return c
 }
 

@@ -24,7 +24,7 @@ func jwtOf(t interface{ Fatal(...any) }, c Claims, more string) string {
 func TestJWTsAreRecognized(t *testing.T) {
 	old, other := accessTokensOf(t, testIssuer, 1), accessTokensOf(t, "https://other.example.com", 1)
 	rotated, left := accessTokensOf(t, testIssuer, 2, 1), accessTokensOf(t, testIssuer, 2)
-	claims := old.NewClaims(Claims{Issuer: testIssuer, Subject: "s"})
+	claims := old.NewClaims(Claims{Issuer: testIssuer, Subject: "s"}, Contents{})
 	token := jwtOf(t, claims, `,"email":"a@example.com"`)
 	if !old.Issued(token) || !rotated.Issued(token) || !HasAccessTokenForm(token) || !IsAccessToken(token) {
 		t.Error("a token is not recognized")
@@ -35,7 +35,7 @@ func TestJWTsAreRecognized(t *testing.T) {
 		"another issuer's":         other.Issued(token),
 		"key left the ring":        left.Issued(token),
 		"its id, opaque":           old.Issued(AccessPrefix + claims.ID),
-		"an opaque one's id":       old.Issued(jwtOf(t, Claims{ID: strings.TrimPrefix(old.New(), AccessPrefix)}, "")),
+		"an opaque one's id":       old.Issued(jwtOf(t, Claims{ID: strings.TrimPrefix(old.New(Contents{}), AccessPrefix)}, "")),
 		"without signature":        old.Issued(header + "." + payload),
 		"with an empty signature":  old.Issued(header + "." + payload + "."),
 		"cut in its id":            old.Issued(header + "." + payload[:80] + ".x"),
@@ -56,7 +56,7 @@ func TestChangedJWTs(t *testing.T) {
 	tokens := accessTokensOf(t, testIssuer, 1)
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=.\n"
 	rapid.Check(t, func(t *rapid.T) {
-		token := jwtOf(t, tokens.NewClaims(Claims{Issuer: testIssuer}), "")
+		token := jwtOf(t, tokens.NewClaims(Claims{Issuer: testIssuer}, Contents{}), "")
 		start := strings.IndexByte(token, '.')
 		at := rapid.IntRange(start+1, start+encodedIDEnd).Draw(t, "at")
 		c := rapid.SampledFrom([]byte(alphabet)).Draw(t, "character")
@@ -85,7 +85,7 @@ func FuzzIssued(f *testing.F) {
 
 func BenchmarkIssuedJWT(b *testing.B) {
 	tokens := accessTokensOf(b, testIssuer, 1)
-	token := jwtOf(b, tokens.NewClaims(Claims{Issuer: testIssuer, Subject: "s"}), "")
+	token := jwtOf(b, tokens.NewClaims(Claims{Issuer: testIssuer, Subject: "s"}, Contents{}), "")
 	b.ReportAllocs()
 	for b.Loop() {
 		if !tokens.Issued(token) {

@@ -15,6 +15,9 @@ const (
 	CodePrefix    = "mcpac_"
 )
 
+// randomSize is how many random bytes refresh tokens and virtual keys have.
+const randomSize = 32
+
 // VirtualKeyPrefix begins the virtual keys that are made here.
 const VirtualKeyPrefix = "mcpk_"
 

@@ -32,3 +32,11 @@ func TestRefreshTokensProveTheirGrant(t *testing.T) {
 		t.Errorf("at another site it proves %q", got)
 	}
 }
+
+// A refresh token that an earlier version issued proves its grant as well.
+func TestEarlierRefreshTokenProvesItsGrant(t *testing.T) {
+	const token = "mcprt_Avbf_0vsZTw4hx2lkq-1k9DRdHGGnqISdV7_nFkMbh9rp7gQna1B0YC0AMBP1DDIjT4201BjIjNaBSA3MfjTMw"
+	if got, want := NewRefreshTokens(ringOf(t, 1), testIssuer).GrantID(token), "6ba7b810-9dad-41d1-80b4-00c04fd430c8"; got != want {
+		t.Errorf("GrantID = %q, want %q", got, want)
+	}
+}

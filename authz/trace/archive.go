@@ -2,7 +2,6 @@ package trace
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"hash/fnv"
@@ -13,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealedvalue"
 )
 
 const (
@@ -27,22 +27,15 @@ const (
 	drawerBytes  = 64 << 10
 	// lifetime is how long a trace is kept: it has people and addresses.
 	lifetime = 14 * 24 * time.Hour
-	// attempts is how often a write is tried that another instance was faster with.
-	attempts = 5
 )
 
 // Archive keeps the traces of one site that failed, across restarts and for all
 // instances that share a store. They are sealed.
-type Archive struct {
-	issuer string
-	store  storage.AuthStore
-	keys   *seal.Keyring
-	now    func() time.Time
-}
+type Archive struct{ place sealedvalue.Place }
 
 // NewArchive returns the archive of a site.
 func NewArchive(issuer string, store storage.AuthStore, keys *seal.Keyring, now func() time.Time) *Archive {
-	return &Archive{issuer, store, keys, now}
+	return &Archive{sealedvalue.Place{Issuer: issuer, Store: store, Keys: keys, Now: now}}
 }
 
 // Save stores traces, in place of what was stored of them before.
@@ -67,29 +60,16 @@ func drawerOf(id string) int {
 	return int(h.Sum32() % drawers)
 }
 
-var errBusy = errors.New("trace: other instances were faster each time")
-
 func (a *Archive) put(ctx context.Context, i int, traces []*Trace) error {
-	for range attempts {
-		kept, text, err := a.open(ctx, i)
-		if err != nil {
-			return err
-		}
-		next, err := a.seal(i, merge(kept, traces, a.now()))
-		if err != nil {
-			return err
-		}
-		now := a.now()
-		value := storage.SiteValue{Issuer: a.issuer, Name: sealed.TracesName(i), Text: next, ExpiresAt: now.Add(lifetime)}
-		verdict, err := a.store.ReplaceSiteValue(ctx, value, text, now)
-		if err != nil {
-			return err
-		}
-		if verdict == storage.OK {
-			return nil
-		}
-	}
-	return errBusy
+	return a.drawer(i).Update(ctx, func(kept []byte, _ bool) ([]byte, error) {
+		return encode(merge(decode(kept), traces, a.place.Now()))
+	})
+}
+
+// drawer returns the value that keeps the traces of a drawer.
+func (a *Archive) drawer(i int) *sealedvalue.Value {
+	name := sealed.TracesName(i)
+	return &sealedvalue.Value{Place: a.place, Name: name, Context: sealed.Traces(a.place.Issuer, name), Lifetime: lifetime}
 }
 
 // merge returns what a drawer has with more traces in it: the newest ones that
@@ -125,19 +105,26 @@ func without(traces []*Trace, one *Trace) []*Trace {
 	return slices.DeleteFunc(slices.Clone(traces), func(t *Trace) bool { return t == one })
 }
 
-// seal returns the text of a drawer. If its traces are too large together, some are
+// encode returns what is kept of traces. If they are too large together, some are
 // left out.
-func (a *Archive) seal(i int, traces []*Trace) (string, error) {
+func encode(traces []*Trace) ([]byte, error) {
 	for {
 		plain, err := json.Marshal(traces)
-		if err != nil {
-			return "", err
-		}
-		if len(plain) <= drawerBytes || len(traces) <= 1 {
-			return base64.RawURLEncoding.EncodeToString(a.keys.Seal(plain, a.context(i)...)), nil
+		if err != nil || len(plain) <= drawerBytes || len(traces) <= 1 {
+			return plain, err
 		}
 		traces = lighter(traces)
 	}
+}
+
+// decode returns the traces that are kept. What an older version wrote is as good as
+// none.
+func decode(kept []byte) []*Trace {
+	var traces []*Trace
+	if json.Unmarshal(kept, &traces) != nil {
+		return nil
+	}
+	return traces
 }
 
 // lighter leaves out a trace of strangers or of people, whichever take more room:
@@ -166,39 +153,16 @@ func (t *Trace) room() int {
 	return n
 }
 
-// open returns what a drawer has, and its text. What cannot be read, after the
-// encryption key was lost or by an older version, is as good as empty.
-func (a *Archive) open(ctx context.Context, i int) ([]*Trace, string, error) {
-	v, err := a.store.SiteValue(ctx, a.issuer, sealed.TracesName(i), a.now())
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, "", nil
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	var traces []*Trace
-	box, err := base64.RawURLEncoding.DecodeString(v.Text)
-	if err != nil {
-		return nil, v.Text, nil
-	}
-	plain, err := a.keys.Open(box, a.context(i)...)
-	if err != nil || json.Unmarshal(plain, &traces) != nil {
-		return nil, v.Text, nil
-	}
-	return traces, v.Text, nil
-}
-
-func (a *Archive) context(i int) []string { return sealed.Traces(a.issuer, sealed.TracesName(i)) }
-
-// All returns all that is kept.
+// All returns all that is kept. What cannot be read, after the encryption key was
+// lost, is as good as nothing.
 func (a *Archive) All(ctx context.Context) ([]*Trace, error) {
 	var all []*Trace
 	for i := range drawers {
-		traces, _, err := a.open(ctx, i)
-		if err != nil {
+		kept, err := a.drawer(i).Read(ctx)
+		if err != nil && !errors.Is(err, sealedvalue.ErrUnreadable) {
 			return nil, err
 		}
-		all = append(all, traces...)
+		all = append(all, decode(kept)...)
 	}
 	return all, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealedvalue"
 )
 
 func newKeys(t *testing.T, b byte) *seal.Keyring {
@@ -115,7 +116,7 @@ func saveAtOnce(t *testing.T, store storage.Store) {
 					if err == nil {
 						break
 					}
-					if !errors.Is(err, errBusy) || try > 100 {
+					if !errors.Is(err, sealedvalue.ErrBusy) || try > 100 {
 						t.Error(err)
 						return
 					}

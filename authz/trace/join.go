@@ -118,7 +118,9 @@ func bestOf(open []*live, e *event.Event) (*live, Join) {
 // place that it asks from or, for a browser, by the address, which the client of its
 // person has too if it runs on the same machine.
 func (r *Recorder) before(e *event.Event) (*live, Join) {
-	anonymous := func(t *live) bool { return t.Client == "" && t.Flow == "" && t.recent(e.Time, together) }
+	anonymous := func(t *live) bool {
+		return t.Client == "" && t.Flow == "" && t.Grant == "" && t.Person == "" && t.recent(e.Time, together)
+	}
 	if t, join := onlyOne(r.index[key{byPlace, e.Site, cut(e.Address), cut(e.Agent)}], anonymous); t != nil {
 		return t, join
 	}

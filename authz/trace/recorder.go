@@ -93,7 +93,8 @@ func (r *Recorder) Record(e *event.Event) {
 // that a site has a problem, is none.
 func isStep(e *event.Event) bool {
 	switch e.Kind {
-	case event.Suppressed, event.OperatorActed, event.KeyMade, event.KeyChanged, event.KeyDeleted:
+	case event.Suppressed, event.OperatorActed, event.KeyMade, event.KeyChanged, event.KeyDeleted,
+		event.InitialTokenMade, event.InitialTokenDeleted:
 		return false
 	}
 	return e.Client != "" || e.Flow != "" || e.Grant != "" || e.Connection != "" || e.Person != "" || e.Address != ""

@@ -129,6 +129,14 @@ func TestJoinsAreSaidToBeUnsure(t *testing.T) {
 			[]event.Event{codex(registered), browser(opened), browser(event.Event{Kind: event.SignInStarted, Client: "c1", Flow: "f2"}), from("203.0.113.1", "codex/0.171", event.Event{Kind: event.TokenRefused, Client: "c1"})},
 			[]string{"sign_in.started c, token.refused p", "client.registered c, sign_in.started c"},
 		},
+		"a program with a virtual key, and another with a client of its own": {
+			[]event.Event{
+				codex(event.Event{Kind: event.CallRefused, Server: "notion", Person: "virtual_key:alice"}),
+				codex(event.Event{Kind: event.TokenIssued, Client: "batch", Person: "client:batch"}),
+				codex(event.Event{Kind: event.CallRefused, Reason: "not_found", Server: "notion", Person: "virtual_key:alice"}),
+			},
+			[]string{"call.refused c, call.refused c", "token.issued c"},
+		},
 		"a grant that is not known any more": {
 			[]event.Event{codex(event.Event{Kind: event.TokenRefreshed, Grant: "g9", Person: "oidc:bob"}), codex(challenge)},
 			[]string{"token.refreshed c, gate.refused l"},

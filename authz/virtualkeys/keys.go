@@ -122,7 +122,7 @@ func (k *Keys) readStore(ctx context.Context) error {
 			k.stored = inStore{all, number}
 		}
 	}
-	k.deps.Config.Keys.Stale(storage.StaleFor(err))
+	k.deps.Config.Keys.Away(err)
 	if err != nil {
 		return oauth.Unavailable(err)
 	}

@@ -518,10 +518,13 @@ func TestStoreIsAway(t *testing.T) {
 }
 
 // away is a store that cannot be reached.
-type away struct{ Store }
+type away struct {
+	Store
+	staleFor time.Duration
+}
 
-func (away) LastVirtualKeyChange(context.Context, string) (uint64, error) {
-	return 0, &storage.UnreachableError{StaleFor: time.Minute, Cause: errors.New("refused")}
+func (a away) LastVirtualKeyChange(context.Context, string) (uint64, error) {
+	return 0, &storage.UnreachableError{StaleFor: a.staleFor, Cause: errors.New("refused")}
 }
 
 // While the store cannot be reached, keys are trusted for as long as it allows.
@@ -530,7 +533,7 @@ func TestStoreCannotBeReached_E16(t *testing.T) {
 	p := f.process(site())
 	p.create("alice", Change{})
 	store := p.deps.Store
-	p.deps.Store = away{store}
+	p.deps.Store = away{store, time.Minute}
 	for _, want := range []bool{true, false} {
 		f.clock.Advance(30 * time.Second)
 		if err := p.looks(); err == nil {
@@ -545,6 +548,23 @@ func TestStoreCannotBeReached_E16(t *testing.T) {
 	f.clock.Advance(16 * time.Second)
 	if p.cfg.Keys.Confirmed(f.clock.Now()) {
 		t.Error("trusted although the store can be reached, and was not looked at")
+	}
+}
+
+// With stale_for 0 keys are trusted no longer than a token that was read before.
+func TestKeysWithoutStaleFor_E16(t *testing.T) {
+	f := newFixture(t)
+	p := f.process(site())
+	p.create("alice", Change{})
+	p.deps.Store = away{p.deps.Store, 0}
+	for after, want := range []bool{true, false} {
+		f.clock.Advance(3 * time.Second)
+		if err := p.looks(); err == nil {
+			t.Error("no error")
+		}
+		if got := p.cfg.Keys.Confirmed(f.clock.Now()); got != want {
+			t.Errorf("%d looks later: trusted %t, want %t", after+1, got, want)
+		}
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,4 +82,103 @@ func members(of any) string {
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// parameter is one of a query.
+type parameter struct {
+	name     string
+	kind     kind
+	about    string
+	required bool
+	choices  []string // of a choice
+}
+
+// kind is what can be the value of a parameter.
+type kind int
+
+const (
+	textKind  kind = iota
+	flagKind       // true or false
+	countKind      // from 1 to maxLimit
+	choiceKind
+	placeKind // where a page ended: of an answer, or empty
+)
+
+// How many entries a page has.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// Parameters of several routes.
+var (
+	siteParameter    = parameter{name: "site", about: "The public URL of the site that is meant. Default: all, or the only one."}
+	subjectParameter = parameter{name: "subject", about: "Who, as `virtual_key:alice`."}
+	serverParameter  = parameter{name: "server", about: "The id of an MCP server behind the site."}
+	clientParameter  = parameter{name: "client", about: "The client ID of an application."}
+	limitParameter   = parameter{name: "limit", kind: countKind, about: "How many entries at most."}
+	afterParameter   = parameter{name: "after", kind: placeKind, about: "The `next` of the answer before, to go on where it ended."}
+)
+
+// queryOf returns the query of a request, which has no other parameters than those
+// of its route, each once.
+func (r *route) queryOf(raw string) (url.Values, error) {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, apiError(http.StatusBadRequest, "the query is malformed")
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		i := slices.IndexFunc(r.query, func(p parameter) bool { return p.name == name })
+		if i < 0 {
+			return nil, apiError(http.StatusBadRequest, "there is no parameter "+strconv.Quote(name)+"; "+r.parameters())
+		}
+		if len(query[name]) > 1 {
+			return nil, apiError(http.StatusBadRequest, name+" is there twice")
+		}
+		if wrong := r.query[i].check(query.Get(name)); wrong != "" {
+			return nil, apiError(http.StatusBadRequest, wrong)
+		}
+	}
+	for _, p := range r.query {
+		if p.required && !query.Has(p.name) {
+			return nil, apiError(http.StatusBadRequest, "the parameter "+p.name+" is missing: "+p.about)
+		}
+	}
+	return query, nil
+}
+
+// parameters says which there are.
+func (r *route) parameters() string {
+	if len(r.query) == 0 {
+		return r.method + " " + r.path + " has none"
+	}
+	names := make([]string, len(r.query))
+	for i, p := range r.query {
+		names[i] = p.name
+	}
+	return "use one of: " + strings.Join(names, ", ")
+}
+
+// check returns what is wrong with a value, or nothing.
+func (p *parameter) check(value string) string {
+	switch p.kind {
+	case placeKind:
+		return ""
+	case flagKind:
+		if value != "true" && value != "false" {
+			return p.name + " is true or false"
+		}
+	case countKind:
+		if n, err := strconv.Atoi(value); err != nil || n < 1 || n > maxLimit {
+			return p.name + " is a number from 1 to " + strconv.Itoa(maxLimit)
+		}
+	case choiceKind:
+		if !slices.Contains(p.choices, value) {
+			return p.name + " is one of: " + strings.Join(p.choices, ", ")
+		}
+	}
+	if value == "" {
+		return p.name + " is empty; leave it out, or say which"
+	}
+	return ""
 }

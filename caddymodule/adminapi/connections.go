@@ -3,6 +3,7 @@ package adminapi
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,10 +39,12 @@ var connectionRoutes = []route{{
 	answer: Connection{}, fails: []int{http.StatusNotFound}, serve: endConnection,
 }, {
 	method: http.MethodPost, path: ConnectionsPath + "/{server}/start",
-	about: "Returns the link on which an operator connects a server with `auth oauth` for everybody: good once, for 15 " +
-		"minutes. Whoever has it can use it.",
-	query:  []parameter{siteParameter},
-	answer: StartedConnection{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: startShared,
+	about: "Returns the link on which an operator connects a server with `auth oauth` for everybody, or one with " +
+		"`auth per_user_oauth` or `auth per_user_headers` for a program: good once, for 15 minutes. Whoever has it can use it.",
+	query: []parameter{siteParameter, {
+		name: "subject", about: "The program that the account is for, such as `client:batch` or `workload:github:octo-org/app`. Without it, for everybody.",
+	}},
+	answer: StartedConnection{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: startConnection,
 }, {
 	method: http.MethodGet, path: aliasPath + "/{id}/status",
 	about:  "The status of a connection, under the name that other gateways have for it.",
@@ -85,11 +88,12 @@ type Connections struct {
 	Next        string       `json:"next,omitempty"` // the `after` to go on with; none after the last
 }
 
-// StartedConnection is a shared connection that an operator began.
+// StartedConnection is a connection that an operator began.
 type StartedConnection struct {
-	Site   string `json:"site"`
-	Server string `json:"server"`
-	Status string `json:"status"` // `pending`
+	Site    string `json:"site"`
+	Server  string `json:"server"`
+	Subject string `json:"subject,omitempty"` // the program that it is for; none for everybody
+	Status  string `json:"status"`            // `pending`
 	// AuthorizeURL is to be opened in a browser.
 	AuthorizeURL string `json:"authorize_url"`
 }
@@ -143,7 +147,7 @@ func listConnections(c *call) (any, error) {
 		return (server == "" || one.Server == server) && (status == "" || one.Status == status)
 	})
 	if err == nil {
-		err = c.checkServer(sites, len(list.Connections))
+		err = c.checkServer(len(list.Connections))
 	}
 	return list, err
 }
@@ -186,33 +190,84 @@ func endConnection(c *call) (any, error) {
 	return describe(s.Issuer, o), nil
 }
 
-// startShared returns the link on which an operator connects a server for
-// everybody. Whoever has the link can, once, for as long as it is good.
-func startShared(c *call) (any, error) {
-	var found []*Site
-	id := c.named["server"]
-	_, sites, err := c.connectingAt(c.query.Get("site"))
+// startConnection returns the link on which an operator connects a server, for
+// everybody or for a service person. Whoever has the link can, once, for as long as it
+// is good.
+func startConnection(c *call) (any, error) {
+	id, subject := c.named["server"], c.query.Get("subject")
+	_, sites, err := c.at(c.query.Get("site"))
 	if err != nil {
 		return nil, err
 	}
+	found := slices.DeleteFunc(slices.Clone(sites), func(s *Site) bool { return s.Server.Config().Server(id) == nil })
+	if len(found) == 0 {
+		return nil, unknownServer(sites, id)
+	}
+	isMeant := func(m config.Mode) bool { return m == config.OAuth }
+	if subject != "" {
+		isMeant = config.Mode.PerUser
+	}
+	because := notConnected(found, id, subject)
+	found = slices.DeleteFunc(found, func(s *Site) bool {
+		auth := s.Server.Config().Server(id).Auth
+		return auth == nil || !isMeant(auth.Mode)
+	})
+	if len(found) == 0 {
+		return nil, because
+	}
+	if subject != "" {
+		at := issuersOf(found)
+		found = slices.DeleteFunc(found, func(s *Site) bool { _, known := s.Server.Config().SignIn.Service(subject); return !known })
+		if len(found) == 0 {
+			return nil, apiError(http.StatusNotFound, "there is no program "+strconv.Quote(subject)+" at "+strings.Join(at, ", ")+
+				"; a client with client_credentials is client:<id>, a workload is workload:<name of the trust>:<its name>, and people connect their accounts themselves")
+		}
+	}
+	if len(found) > 1 {
+		return nil, apiError(http.StatusConflict, "several sites have a server "+strconv.Quote(id)+" to be connected so; name one with site, of: "+strings.Join(issuersOf(found), ", "))
+	}
+	return started(c, found[0], id, subject)
+}
+
+// notConnected says why no operator connects a server that sites have: for everybody
+// or, if there is a subject, for a program.
+func notConnected(sites []*Site, id, subject string) error {
+	name := strconv.Quote(id)
+	text := "no account is connected at server " + name + ": it has no auth, or auth none"
 	for _, s := range sites {
-		upstream := s.Server.Config().Server(id)
-		if upstream != nil && upstream.Auth != nil && upstream.Auth.Mode == config.OAuth {
-			found = append(found, s)
+		switch of := s.Server.Config().Server(id); {
+		case of.Auth != nil && subject != "":
+			text = "everybody shares one account at server " + name + "; leave out subject to connect it"
+		case of.Auth != nil:
+			text = "everybody has an account of their own at server " + name + ", and people connect theirs themselves; say with subject for which program you connect one"
+		case len(of.Headers) > 0:
+			text = "no account is connected at server " + name + ": the credential is in its auth headers"
+		default:
+			continue
 		}
+		break
 	}
-	switch len(found) {
-	case 0:
-		return nil, apiError(http.StatusNotFound, "no site has a server "+strconv.Quote(id)+" with auth oauth: the others are connected by each person")
-	case 1:
-		link, err := found[0].Server.Links.SharedURL(c.Context(), id)
-		if err != nil {
-			return nil, failure(err)
+	return apiError(http.StatusConflict, text)
+}
+
+func started(c *call, site *Site, id, subject string) (any, error) {
+	var link string
+	var err error
+	if subject == "" {
+		if link, err = site.Server.Links.SharedURL(c.Context(), id); err == nil {
+			site.Accounts.Started(id, time.Now().Add(server.ConnectLinkLifetime))
 		}
-		found[0].Accounts.Started(id, time.Now().Add(server.ConnectLinkLifetime))
-		return StartedConnection{Site: found[0].Issuer, Server: id, Status: "pending", AuthorizeURL: link}, nil
+	} else {
+		service, _ := site.Server.Config().SignIn.Service(subject)
+		if !site.Server.Policy.MayUse(service, site.Server.Config().Server(id)) {
+			return nil, apiError(http.StatusConflict, subject+" may not use server "+strconv.Quote(id)+", by the configuration")
+		}
+		link, err = site.Server.Links.ServiceURL(c.Context(), service, id)
 	}
-	return nil, apiError(http.StatusConflict, "several sites have a server of this id; name one with site, of: "+strings.Join(issuersOf(found), ", "))
+	if err != nil {
+		return nil, failure(err)
+	}
+	return StartedConnection{Site: site.Issuer, Server: id, Subject: subject, Status: "pending", AuthorizeURL: link}, nil
 }
 
 // findConnection returns what find finds first, and the site it belongs to.

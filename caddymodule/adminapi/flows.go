@@ -90,7 +90,7 @@ func findFlows(c *call) (meant, all []*trace.Trace, err error) {
 			meant = append(meant, t)
 		}
 	}
-	return meant, all, c.checkServer(sites, len(meant))
+	return meant, all, c.checkServer(len(meant))
 }
 
 func explain(t *trace.Trace, all []*trace.Trace, reference string) *faults.Answer {

@@ -106,7 +106,7 @@ func listGrants(c *call) (any, error) {
 		}, meant)
 	}
 	if err == nil {
-		err = c.checkServer(sites, len(list.Grants))
+		err = c.checkServer(len(list.Grants))
 	}
 	return list, err
 }

@@ -129,7 +129,7 @@ func listKeys(c *call) (any, error) {
 		return (server == "" || len(k.Servers) == 0 || slices.Contains(k.Servers, server)) && (status == "" || string(k.Status) == status)
 	})
 	if err == nil {
-		err = c.checkServer(sites, 0)
+		err = c.checkServer(0)
 	}
 	return list, err
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -93,21 +94,41 @@ func part[T any](all []T, after string, limit int) ([]T, string, error) {
 
 // checkServer fails if there is a filter for a server that no site has, and nothing
 // was found: whoever misspells an id must not take it for nothing.
-func (c *call) checkServer(sites []*Site, found int) error {
+func (c *call) checkServer(found int) error {
 	id := c.query.Get("server")
 	if id == "" || found > 0 || c.query.Get("after") != "" {
 		return nil
 	}
-	var ids []string
-	for _, s := range sites {
-		for _, server := range s.Server.Config().Servers {
-			ids = append(ids, server.ID)
-		}
+	return c.hasServer(id)
+}
+
+// hasServer fails if none of the sites that are meant has a server, whether or not
+// accounts are connected there.
+func (c *call) hasServer(id string) error {
+	_, sites, err := c.at(c.query.Get("site"))
+	if err != nil {
+		return err
 	}
-	if slices.Contains(ids, id) {
+	if slices.Contains(serversOf(sites), id) {
 		return nil
 	}
-	return apiError(http.StatusNotFound, "there is no server "+strconv.Quote(id)+"; use one of: "+strings.Join(ids, ", "))
+	return unknownServer(sites, id)
+}
+
+// unknownServer says which servers sites have, for want of another.
+func unknownServer(sites []*Site, id string) error {
+	return apiError(http.StatusNotFound, "there is no server "+strconv.Quote(id)+config.Choice(id, serversOf(sites)))
+}
+
+func serversOf(sites []*Site) (ids []string) {
+	for _, s := range sites {
+		for _, server := range s.Server.Config().Servers {
+			if !slices.Contains(ids, server.ID) {
+				ids = append(ids, server.ID)
+			}
+		}
+	}
+	return ids
 }
 
 // checkSubject fails if the parameter is nobody's subject by its form.

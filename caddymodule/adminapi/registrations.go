@@ -3,6 +3,7 @@ package adminapi
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
@@ -68,7 +69,7 @@ func listRegistrations(c *call) (any, error) {
 		return part(all, after, limit)
 	}, func(one *Registration) bool { return server == "" || one.Server == server })
 	if err == nil {
-		err = c.checkServer(sites, len(list.Registrations))
+		err = c.checkServer(len(list.Registrations))
 	}
 	return list, err
 }
@@ -90,7 +91,10 @@ func dropRegistration(c *call) (any, error) {
 		dropped.Sites++
 	}
 	if dropped.Sites == 0 {
-		return nil, apiError(http.StatusNotFound, "no site has a dynamic registration for a server of this id")
+		if err := c.hasServer(dropped.Server); err != nil {
+			return nil, err
+		}
+		return nil, apiError(http.StatusNotFound, "no site registered itself, dynamically, for server "+strconv.Quote(dropped.Server))
 	}
 	return dropped, nil
 }

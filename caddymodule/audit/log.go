@@ -106,12 +106,15 @@ func (l *Log) Record(e *event.Event) {
 func audited(e *event.Event) bool {
 	switch e.Kind {
 	case event.OperatorActed, event.KeyMade, event.KeyChanged, event.KeyDeleted, event.KeyShadowed,
-		event.SigningKeysReplaced, event.PersonEnded, event.PersonLeft, event.GrantEnded, event.ClientChanged, event.ClientDeleted,
+		event.InitialTokenMade, event.InitialTokenDeleted,
+		event.SigningKeysReplaced, event.PersonEnded, event.PersonLeft, event.GrantChanged, event.GrantEnded, event.ClientChanged, event.ClientDeleted,
 		event.TokenIssued, event.TokenRevoked, event.TokenReuseDetected, event.TokenMisused,
 		event.ConnectionConnected, event.ConnectionDisconnected, event.ConnectionLost,
-		event.SignInSucceeded, event.SignInEnded, event.ConsentGiven, event.ConsentDenied:
+		event.SignInSucceeded, event.SignInEnded, event.ConsentGiven, event.ConsentDenied,
+		event.ToolsPinned, event.ToolApproved:
 		return true
-	case event.SignInRefused, event.SignInFailed, event.ConnectionRefused, event.ConnectionFailed, event.GuessingSuspected:
+	case event.SignInRefused, event.SignInFailed, event.ConnectionRefused, event.ConnectionFailed, event.GuessingSuspected,
+		event.ToolChanged: // anybody's server can change as often as it likes
 		return !e.Repeats
 	case event.GateRefused:
 		return e.Person != "" && !e.Repeats

@@ -115,27 +115,33 @@ func disconnect(i *invocation) error {
 func startCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "start SERVER",
-		Short: "Starts the connection that everybody shares to a server",
-		Long: `Prints the link on which an operator connects a server with "auth oauth" for
-everybody: open it in a browser. It is good once, for 15 minutes, and whoever has it
-can use it.`,
+		Short: "Starts the connection that everybody shares to a server, or that of a program",
+		Long: `Prints the link on which an operator connects a server: one with "auth oauth" for
+everybody or, with --subject, one with "auth per_user_oauth" or "auth per_user_headers"
+for a program that acts for nobody. Open it in a browser. It is good once, for 15
+minutes, and whoever has it can use it.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              runs(startConnection),
 	}
 	siteFlag(cmd)
+	cmd.Flags().String("subject", "", "the program it is for, as client:batch; default: everybody")
 	return cmd
 }
 
 func startConnection(i *invocation) error {
-	answer, err := send[adminapi.StartedConnection](i, http.MethodPost, adminapi.ConnectionsPath+"/"+url.PathEscape(i.args[0])+"/start", i.query("site"), nil)
+	answer, err := send[adminapi.StartedConnection](i, http.MethodPost, adminapi.ConnectionsPath+"/"+url.PathEscape(i.args[0])+"/start", i.query("site", "subject"), nil)
 	if err != nil {
 		return err
 	}
 	if i.is("json") {
 		return i.printJSON(answer)
 	}
-	i.cmd.PrintErrf("Open this in a browser within 15 minutes, to connect %s at %s for everybody:\n", answer.Server, answer.Site)
+	whom := "everybody"
+	if answer.Subject != "" {
+		whom = clean(answer.Subject)
+	}
+	i.cmd.PrintErrf("Open this in a browser within 15 minutes, to connect %s at %s for %s:\n", answer.Server, answer.Site, whom)
 	i.say("%s", answer.AuthorizeURL)
 	return nil
 }

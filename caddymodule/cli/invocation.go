@@ -82,6 +82,17 @@ func (i *invocation) printJSON(answer any) error {
 	return encoder.Encode(answer)
 }
 
+// printSecret prints the answer with a secret that is shown once, or the secret alone on
+// the standard output, after what it is and the site it is for.
+func (i *invocation) printSecret(answer any, secret, what, site string) error {
+	if i.is("json") {
+		return i.printJSON(answer)
+	}
+	i.cmd.PrintErrf("The %s %s, which is shown this once:\n", what, site)
+	i.say("%s", secret)
+	return nil
+}
+
 // say prints a line for people: with --json, there is none.
 func (i *invocation) say(format string, values ...any) {
 	if !i.is("json") {

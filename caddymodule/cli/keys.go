@@ -85,14 +85,9 @@ func printKey(i *invocation, k adminapi.Key) error {
 		"Expires", when(k.ExpiresAt, now), "Last used", when(k.LastUsedAt, now))
 }
 
-// printNewKey prints a key that was made just now, alone on the standard output.
+// printNewKey prints a key that was made just now.
 func printNewKey(i *invocation, k adminapi.Key) error {
-	if i.is("json") {
-		return i.printJSON(k)
-	}
-	i.cmd.PrintErrf("The virtual key of %s at %s, which is shown this once:\n", clean(k.Name), k.Site)
-	i.say("%s", k.Key)
-	return nil
+	return i.printSecret(k, k.Key, "virtual key of "+clean(k.Name)+" at", k.Site)
 }
 
 func makeKeyCommand() *cobra.Command {

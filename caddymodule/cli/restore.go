@@ -138,6 +138,9 @@ func tellEnded(i *invocation, ended storage.Ended) {
 	if ended.SigningKeys > 0 {
 		i.say("The sites make new signing keys when Caddy starts.")
 	}
+	if ended.InitialTokens > 0 {
+		i.say("Ended initial access tokens, as they may have been deleted or used up since. Make those anew that are needed.")
+	}
 }
 
 func endSignInsCommand() *cobra.Command {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/presets"
 )
 
 func healthCommand() *cobra.Command {
@@ -133,7 +134,8 @@ func listInstances(i *invocation) error {
 
 func sayDifferences(i *invocation, all []instances.Difference) {
 	for _, d := range all {
-		i.say("\nSince %s: %s. %s", when(d.Since, time.Now()), d.Text, d.Fix)
+		i.say("")
+		i.say("Since %s: %s. %s", when(d.Since, time.Now()), d.Text, d.Fix)
 	}
 }
 
@@ -186,4 +188,39 @@ func printSigningKeys(i *invocation, answer adminapi.SigningKeys) error {
 		t.add(k.Site, k.KeyID, k.Algorithm, when(k.SignsFrom, now), when(k.PublishedUntil, now))
 	}
 	return i.print(answer, t)
+}
+
+func presetsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "presets [<name>]",
+		Short: "Lists the services that one word in a Caddyfile is enough for",
+		Long: `Lists the services that one word in a Caddyfile is enough for: "server notion" in the
+mcp_oauth block puts Notion's MCP server at /notion/mcp, where each person connects
+their own account. Any option of a server can follow in its block, and wins.
+
+Where APPLICATION has an address, the service takes registered applications only:
+register one there, and set its client_id and client_secret in auth per_user_oauth.
+
+This needs no running Caddy.`,
+		Example: `  caddy mcp-oauth presets
+  caddy mcp-oauth presets github --json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: runs(listPresets),
+	}
+}
+
+func listPresets(i *invocation) error {
+	all := presets.All()
+	if len(i.args) == 1 {
+		p := presets.Find(i.args[0])
+		if p == nil {
+			return fmt.Errorf("no preset has the name %q; without a name, all are listed", i.args[0])
+		}
+		all = []presets.Preset{*p}
+	}
+	t := &table{heads: []string{"NAME", "URL", "APPLICATION", "NOTE"}, cut: []string{"NOTE"}}
+	for _, p := range all {
+		t.add(p.Name, p.URL, p.Application, p.Note)
+	}
+	return i.print(all, t)
 }

@@ -2,32 +2,46 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/pins"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// checkAccess is the third stage. By the access rules of the server it decides
-// whether the caller may use what the request is about. It reports whether the call
-// goes on; else it answers. A body that is too large to be kept is decided while it is
-// sent on.
+// judges reports whether there may be anything that the caller may not use: by access
+// rules of the server, as the person chose, or as it was not approved.
+func (c *Call) judges() bool {
+	return c.server.Rules != nil || c.chosen != nil || c.server.Pinned.holds()
+}
+
+// reads reports whether the server's lists are looked at.
+func (c *Call) reads() bool { return c.judges() || c.server.Pinned != nil }
+
+// checkAccess is the stage of the access. By the access rules of the server, what the
+// person chose and what was approved, it decides whether the caller may use what the
+// request is about. It reports whether the call goes on; else it answers. A body that is
+// too large to be kept is decided while it is sent on.
 func (c *Call) checkAccess(w http.ResponseWriter, r *http.Request) bool {
-	if c.server.Rules == nil {
+	if !c.reads() {
 		return true
 	}
-	c.judged = new(judged)
+	c.judged = &judged{request: r}
+	switch {
+	case c.server.Pinned != nil && !isReady(c, w, r):
+		return false
+	case !c.judges():
+		return true
+	}
 	if reason, message := unreadable(r); reason != "" {
 		c.rejectBody(w, r, http.StatusUnsupportedMediaType, reason, message, nil)
 		return false
@@ -40,6 +54,7 @@ func (c *Call) checkAccess(w http.ResponseWriter, r *http.Request) bool {
 		c.rejectBody(w, r, http.StatusBadRequest, "body", "A request of this method has no body.", nil)
 		return false
 	case body == nil:
+		seeTools(c, r.Context())
 		r.Body = newJudgedBody(c, r)
 		return true
 	}
@@ -54,6 +69,10 @@ func (c *Call) checkAccess(w http.ResponseWriter, r *http.Request) bool {
 			return false
 		}
 	}
+	if missing := scopesMissing(c); missing != nil {
+		c.answerRefused(w, r, messages, &messages[0], missing)
+		return false
+	}
 	return true
 }
 
@@ -66,7 +85,7 @@ func unreadable(r *http.Request) (reason, message string) {
 		return "encoded", "The body must not be compressed."
 	}
 	values := r.Header["Content-Type"]
-	if len(values) == 0 {
+	if len(values) == 0 || values[0] == "application/json" { // most of them
 		return "", ""
 	}
 	_, parameters, err := mime.ParseMediaType(values[0])
@@ -84,18 +103,35 @@ type refused struct {
 	item     mcp.Item
 	decision access.Decision
 	headers  bool // they do not say what the message says
+	held     bool // the rules allow it, but it was not approved as it is
+	// scopes are what it needs, and token or account lack.
+	scopes access.Scopes
+	// unconnected is why nobody can tell what the rules say: the server tells it to those
+	// alone who have an account there.
+	unconnected error
 }
 
 // Error implements error.
 func (f *refused) Error() string {
-	if f.headers {
+	switch {
+	case f.headers:
 		return errHeaders.Error()
+	case f.unconnected != nil:
+		return f.unconnected.Error()
+	case f.lacksScopes():
+		return fmt.Sprintf("the scopes %q of the token and %q of the account are missing", f.scopes.Own, f.scopes.Provider)
 	}
-	return fmt.Sprintf("%s %q: %s", access.Kind(f.item.Kind), f.item.Name[:min(len(f.item.Name), maxName)], f.reason())
+	return fmt.Sprintf("%s %q: %s", access.Kind(f.item.Kind), f.item.Name[:min(len(f.item.Name), maxWritten)], f.reason())
 }
 
-// reason returns the rule that decided, in words.
+// reason returns what decided, in words.
 func (f *refused) reason() string {
+	if f.held {
+		return pins.NotApproved
+	}
+	if f.decision.NotChosen {
+		return "the person who signed in does not let this application use it"
+	}
 	if f.decision.Rule == nil {
 		return "no rule allows it"
 	}
@@ -112,8 +148,13 @@ func (c *Call) judge(ctx context.Context, m *mcp.Message) *refused {
 		if m.ArgumentsUnread {
 			wanted.Arguments = access.Unread
 		}
-		if d := c.decide(ctx, wanted); !d.Allowed {
-			return &refused{item: item, decision: d}
+		d := c.decide(ctx, wanted)
+		held := d.Allowed && holdsBack(c, ctx, wanted)
+		switch {
+		case (held || !d.Allowed) && c.judged.unconnected != nil:
+			return &refused{unconnected: c.judged.unconnected}
+		case held || !d.Allowed:
+			return &refused{item: item, decision: d, held: held}
 		}
 	}
 	return nil
@@ -121,64 +162,16 @@ func (c *Call) judge(ctx context.Context, m *mcp.Message) *refused {
 
 // decide decides about an item, with what the server says of it where a rule asks.
 func (c *Call) decide(ctx context.Context, item access.Item) access.Decision {
-	who := c.server.Site.Who(&c.caller.Identity, c.caller.ClientID)
+	who := c.who()
 	d := c.server.Rules.Decide(who, item)
 	if d.NeedsAnnotations {
 		item.Annotations = c.annotations(ctx, item)
 		d = c.server.Rules.Decide(who, item)
 	}
 	if d.Allowed {
-		c.judged.add(item)
+		c.judged.add(item, c.server.Rules.Scopes(item.Kind, item.Name))
 	}
 	return d
-}
-
-// judged is what was found out about a call by access rules. The body of a request
-// may be read while its answer is being sent.
-type judged struct {
-	mu     sync.Mutex
-	uses   []access.Item // without their arguments
-	broken *broken       // the body was broken off
-}
-
-func (j *judged) add(item access.Item) {
-	item.Arguments, item.Open = nil, true
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if !slices.ContainsFunc(j.uses, func(i access.Item) bool { return i.Kind == item.Kind && i.Name == item.Name }) {
-		j.uses = append(j.uses, item)
-	}
-}
-
-func (j *judged) breakOff(b *broken) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.broken = b
-}
-
-// brokenOff returns why the body was broken off, or nil.
-func (j *judged) brokenOff() *broken {
-	if j == nil {
-		return nil
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.broken
-}
-
-// passes reports whether somebody may still use all that a call uses, by the rules
-// that there are now.
-func (j *judged) passes(server *Server, id *storage.Identity, client string) bool {
-	if server.Rules == nil {
-		return true
-	}
-	if j == nil { // begun when there were none
-		return false
-	}
-	who := server.Site.Who(id, client)
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return !slices.ContainsFunc(j.uses, func(i access.Item) bool { return !server.Rules.Decide(who, i).Allowed })
 }
 
 // answerRefused answers in the server's place.
@@ -189,9 +182,24 @@ func (c *Call) answerRefused(w http.ResponseWriter, r *http.Request, messages []
 		}))
 		return
 	}
-	answer := mcp.Refusal{Item: f.item, CorrelationID: c.server.refer(r, c, event.Event{
-		Kind: event.CallRefused, Reason: "access_rule", Detail: "An access rule of the server does not allow it.", Err: f,
-	})}
+	if f.unconnected != nil {
+		if c.findAccount(w, r) { // it was connected meanwhile
+			newSignal(c, w, r).noCredential(f.unconnected)
+		}
+		return
+	}
+	if f.lacksScopes() {
+		askForScopes(c, w, r, f.scopes)
+		return
+	}
+	why := event.Event{Kind: event.CallRefused, Reason: "access_rule", Detail: "An access rule of the server does not allow it.", Err: f}
+	if f.decision.NotChosen {
+		why.Reason, why.Detail = "not_chosen", "The person does not let the application use it."
+	}
+	if f.held {
+		why.Reason, why.Detail = "tool_not_approved", "The tool is held back, as pin_tools of the server says."
+	}
+	answer := mcp.Refusal{Item: f.item, CorrelationID: c.server.refer(r, c, why)}
 	if c.server.Refusals == config.RefusalsExplain {
 		answer.Reason = f.reason()
 	}
@@ -223,7 +231,12 @@ func newJudgedBody(c *Call, r *http.Request) *judgedBody {
 // found judges a message of which all but the end was read.
 func (b *judgedBody) found(m *mcp.Message) error {
 	b.early = false
-	if f := b.call.judge(b.ctx, m); f != nil {
+	return b.judge(m)
+}
+
+// judge breaks the body off for a message that does not go on.
+func (b *judgedBody) judge(m *mcp.Message) error {
+	if f := cmp.Or(b.call.judge(b.ctx, m), scopesMissing(b.call)); f != nil {
 		b.call.judged.breakOff(&broken{message: m, refused: f})
 		return f
 	}
@@ -251,9 +264,8 @@ func (b *judgedBody) Read(p []byte) (int, error) {
 	if unread == nil && !b.early {
 		if m := b.scanner.Early(); m != nil {
 			b.early = true
-			if f := b.call.judge(b.ctx, m); f != nil {
-				b.call.judged.breakOff(&broken{message: m, refused: f})
-				passed, unread = 0, f
+			if unread = b.judge(m); unread != nil {
+				passed = 0
 			}
 		}
 	}

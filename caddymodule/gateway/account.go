@@ -25,7 +25,7 @@ var errBodyNotKept = errors.New("mcp_oauth: the body of the call was not kept")
 // was under way: the session it belongs to is not of that one (P-11).
 var errOtherAccount = errors.New("mcp_oauth: the session was opened with another account")
 
-// findAccount is the third stage. It finds the credential that the call carries
+// findAccount is the stage of the account. It finds the credential that the call carries
 // to the server, or tells the client what is missing. It reports whether the
 // call goes on.
 func (c *Call) findAccount(w http.ResponseWriter, r *http.Request) bool {
@@ -40,6 +40,12 @@ func (c *Call) findAccount(w http.ResponseWriter, r *http.Request) bool {
 			return false
 		}
 		epoch = c.account.credential.Epoch
+		if c.judged != nil {
+			if missing := scopesMissing(c); missing != nil {
+				askForScopes(c, w, r, missing.scopes)
+				return false
+			}
+		}
 	}
 	if !c.isInSessionOf(epoch) {
 		c.noSession(w, r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -22,7 +23,7 @@ type auditedCall struct {
 	call  *Call
 	line  audit.Call
 	began time.Time
-	sent  mcp.Peek // of a body that is too large to be buffered
+	sent  *peekedBody // a body that is too large to be buffered; else nil
 	// messages are those of the body; nil if it has none, or was not read.
 	messages []message
 
@@ -88,7 +89,8 @@ func (a *auditedCall) read(r *http.Request) {
 	body := a.call.request.body.Bytes()
 	switch {
 	case body == nil && r.Method == http.MethodPost && r.ContentLength != 0:
-		r.Body = &peekedBody{r.Body, &a.sent}
+		a.sent = &peekedBody{ReadCloser: r.Body}
+		r.Body = a.sent
 		a.messages = []message{{unread: true}}
 	case len(body) > 0:
 		a.messages = messagesOf(body)
@@ -108,13 +110,13 @@ func messagesOf(body []byte) []message {
 	return []message{messageOf(body)}
 }
 
-// maxName is how much of the name of a tool or prompt is written.
-const maxName = 256
+// maxWritten is how much of the name of a tool or prompt is written into a log, or told.
+const maxWritten = 256
 
 func messageOf(body []byte) message {
 	if request, err := mcp.ParseRequest(body); err == nil {
 		name := request.Name()
-		return message{method: request.Method, tool: name[:min(len(name), maxName)]}
+		return message{method: request.Method, tool: name[:min(len(name), maxWritten)]}
 	}
 	var p mcp.Peek
 	_, _ = p.Write(body)
@@ -137,8 +139,8 @@ func (a *auditedCall) lines() []audit.Call {
 
 // finish writes how the call ended, whichever stage ended it.
 func (a *auditedCall) finish() {
-	if a.sent.Method != "" {
-		a.messages = []message{{method: a.sent.Method, tool: a.sent.Name, unread: true}}
+	if a.sent != nil {
+		a.messages = []message{a.sent.message()}
 	}
 	a.line.Status, a.line.Bytes, a.line.Duration = a.status, a.bytes, time.Since(a.began)
 	switch {
@@ -189,15 +191,25 @@ func (a *auditedCall) Write(p []byte) (int, error) {
 // Unwrap is what http.ResponseController looks for.
 func (a *auditedCall) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// peekedBody is looked at while it is sent on.
+// peekedBody is looked at while it is sent on, which may go on when there is an answer.
 type peekedBody struct {
 	io.ReadCloser
-	sent *mcp.Peek
+	mu   sync.Mutex
+	peek mcp.Peek
 }
 
 // Read implements io.Reader.
 func (b *peekedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	_, _ = b.sent.Write(p[:n])
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, _ = b.peek.Write(p[:n])
 	return n, err
+}
+
+// message returns what the body asks for, as far as it was sent.
+func (b *peekedBody) message() message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return message{method: b.peek.Method, tool: b.peek.Name, unread: true}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/requestbody"
@@ -15,18 +16,19 @@ import (
 type Call struct {
 	server  *Server
 	caller  *tokens.Caller
+	chosen  *access.Chosen // what the person lets the client use of the server
 	request request
 	session mcp.Session
-	judged  *judged // nil without access rules
+	judged  *judged // nil if the caller may use everything
 	account account
 	// statement is the values of the header that tells the server who calls, which
 	// calls share; nil if it has none.
 	statement []string
-	target    *target // of a Proxy
+	target    *target // nil until it is on its way
+	hop       hop     // of a Relay, which as a part of the call costs no allocation
+	own       bool    // the site itself makes it, see SendOwn
 	client    http.ResponseWriter
-	incoming  *http.Request
-	listing   *listing // nil unless the gateway itself asks
-	answer    stream   // which as a part of the call costs no allocation
+	answer    stream // which as a part of the call costs no allocation
 }
 
 // request is what the client sent.

@@ -7,7 +7,7 @@
 //
 //	gate     caller    who calls; which of its headers go on            gate.go
 //	session  session   the MCP session, if it is the caller's           session.go
-//	access              whether they may use what they ask for           access.go
+//	access              whether they may use what they ask for          access.go, pinned.go
 //	account  account   the person's own credential for the server       account.go, signal.go
 //	statement           what a server is told, signed, of who calls     session.go
 //	forward  answer    to the server, and what comes back from there    forward.go
@@ -24,7 +24,7 @@
 //     of the transport (replace in response.go), not an error: an error would count
 //     against the server's health, and be tried again.
 //   - Another way to forward, such as to several servers at once, is a Forwarder
-//     beside Proxy, chosen where a Server is made.
+//     beside Relay and Proxy, chosen in NewForwarder.
 //   - What counts, times or reports calls goes around the stages in ServeHTTP.
 //     What people read about a call in Caddy's access log is in record.go.
 //   - What a client is told when its person's account is missing is in signal.go.

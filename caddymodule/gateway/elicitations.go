@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/openlinks"
 )
 
 // maxElicitations bounds how many are remembered.
@@ -25,25 +26,18 @@ type Elicitations struct {
 	// cannot do alone. It must not block.
 	Tell atomic.Pointer[func(Message)]
 
-	mu      sync.Mutex // guards all below
-	begun   map[elicited]time.Time
+	links *openlinks.Links
+
+	mu      sync.Mutex               // guards all below
 	waiting map[string]waitingClient // by elicitation ID
 	asked   map[string]askedClient   // likewise
 	used    map[string]time.Time     // links of other processes, until when that is remembered
 	streams map[mcpSession]map[*sessionStream]struct{}
 }
 
-// elicited is a client, by its grant, and the server that its person was asked to
-// connect.
-type elicited struct {
-	Issuer  string `json:"issuer"`
-	GrantID string `json:"grant_id"`
-	Server  string `json:"server"`
-}
-
 // mcpSession is an MCP session of a client, by the upstream's id.
 type mcpSession struct {
-	elicited
+	openlinks.Client
 	id string
 }
 
@@ -64,15 +58,14 @@ type askedClient struct {
 // NewElicitations returns an empty memory.
 func NewElicitations() *Elicitations {
 	return &Elicitations{
-		begun: map[elicited]time.Time{}, waiting: map[string]waitingClient{}, asked: map[string]askedClient{},
-		used:    map[string]time.Time{},
-		streams: map[mcpSession]map[*sessionStream]struct{}{},
+		links: openlinks.New(server.ConnectLinkLifetime), waiting: map[string]waitingClient{}, asked: map[string]askedClient{},
+		used: map[string]time.Time{}, streams: map[mcpSession]map[*sessionStream]struct{}{},
 	}
 }
 
 // elicitedSession is what the call's client is known by, and its session.
-func (c *Call) elicitedSession() mcpSession {
-	return mcpSession{elicited{c.server.Site.Issuer, c.caller.GrantID, c.server.ID}, c.session.ID}
+func elicitedSession(c *Call) mcpSession {
+	return mcpSession{openlinks.Client{Issuer: c.server.Site.Issuer, GrantID: c.caller.GrantID, Server: c.server.ID}, c.session.ID}
 }
 
 // elicitationID returns the name by which a client knows a link. It tells
@@ -80,34 +73,6 @@ func (c *Call) elicitedSession() mcpSession {
 func elicitationID(link string) string {
 	sum := sha256.Sum256([]byte("elicitation " + link[strings.LastIndexByte(link, '/')+1:]))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
-}
-
-// begin notes that a client was given a link. One that is still open is not
-// prolonged: a client that does nothing about it is led elsewhere in the end.
-func (e *Elicitations) begin(c elicited, now time.Time) {
-	if e.noteBegun(c, now) && c.GrantID != "" {
-		e.tell(Message{Begun: &c})
-	}
-}
-
-// noteBegun reports whether no link of before is open still.
-func (e *Elicitations) noteBegun(c elicited, now time.Time) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if now.Before(e.begun[c]) {
-		return false
-	}
-	makeRoom(e.begun, func(until time.Time) time.Time { return until }, now)
-	e.begun[c] = now.Add(server.ConnectLinkLifetime)
-	return true
-}
-
-// isOpen reports whether a client was given a link that its person may still
-// use.
-func (e *Elicitations) isOpen(c elicited, now time.Time) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return now.Before(e.begun[c])
 }
 
 // await notes that a session waits to be told that a link was used.
@@ -119,7 +84,7 @@ func (e *Elicitations) await(link string, s mcpSession, scopes []string, now tim
 }
 
 // noteAsked notes who was given a link, for the page on which its person is done.
-func (e *Elicitations) noteAsked(link string, c elicited, how mcp.Signal, now time.Time) {
+func (e *Elicitations) noteAsked(link string, c openlinks.Client, how mcp.Signal, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	makeRoom(e.asked, func(a askedClient) time.Time { return a.until }, now)
@@ -166,7 +131,7 @@ func (e *Elicitations) complete(id string) bool {
 	if !ok {
 		return false
 	}
-	delete(e.begun, done.session.elicited)
+	e.links.End(done.session.Client, time.Now())
 	stream := e.streamOf(done.session)
 	for id, w := range e.waiting {
 		if w.session != done.session || w.scopes != done.scopes {
@@ -182,13 +147,10 @@ func (e *Elicitations) complete(id string) bool {
 	return true
 }
 
-// Message is what one process tells the others of a link. Whoever gave it tells that
-// it did: what else the client sends can wait at all of them. Whoever hears that it
-// was used tells that: the one that gave it knows which session waits, and another may
-// have that session's stream.
+// Message is what one process tells the others of a link that was used. The one that
+// gave it knows which session waits, and another may have that session's stream.
 type Message struct {
-	Begun       *elicited `json:"begun,omitempty"`
-	Elicitation string    `json:"elicitation,omitempty"`
+	Elicitation string `json:"elicitation,omitempty"`
 	// Session is empty while it is not known.
 	Session string `json:"session,omitempty"`
 }
@@ -201,10 +163,6 @@ func (e *Elicitations) tell(m Message) {
 
 // Told does what this process can about what another told.
 func (e *Elicitations) Told(m Message) {
-	if m.Begun != nil {
-		e.noteBegun(*m.Begun, time.Now())
-		return
-	}
 	if m.Session == "" {
 		e.complete(m.Elicitation)
 		return

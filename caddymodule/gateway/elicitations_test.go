@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,63 +9,23 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/openlinks"
 )
 
-func TestElicitationsEnd(t *testing.T) {
+// Memory stays bounded, and the latest are not those that are forgotten.
+func TestElicitationsAreBounded(t *testing.T) {
 	o, now := NewElicitations(), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	c := elicited{"i", "g", "s"}
-	if o.isOpen(c, now) {
-		t.Error("open before anybody was asked")
+	c := openlinks.Client{Issuer: "i", GrantID: "g", Server: "s"}
+	link := func(i int) string { return fmt.Sprint("https://h/", i) }
+	const all = 2 * maxElicitations
+	for i := range all {
+		o.await(link(i), mcpSession{c, "m"}, nil, now.Add(time.Duration(i)*time.Millisecond))
 	}
-	o.begin(c, now)
-	o.begin(c, now.Add(server.ConnectLinkLifetime-time.Second)) // prolongs nothing
-	if !o.isOpen(c, now.Add(server.ConnectLinkLifetime-time.Second)) || o.isOpen(c, now.Add(server.ConnectLinkLifetime)) {
-		t.Error("not open for the life of the first link")
+	if len(o.waiting) > maxElicitations {
+		t.Errorf("%d are remembered, want at most %d", len(o.waiting), maxElicitations)
 	}
-	for _, other := range []elicited{{"j", "g", "s"}, {"i", "h", "s"}, {"i", "g", "t"}} {
-		if o.isOpen(other, now) {
-			t.Errorf("open for %v", other)
-		}
-	}
-	for i := range 2 * maxElicitations {
-		at := now.Add(time.Duration(i) * time.Millisecond)
-		o.begin(elicited{"i", fmt.Sprint(i), "s"}, at)
-		o.await(fmt.Sprint("https://h/", i), mcpSession{c, "m"}, nil, at)
-	}
-	if len(o.begun) > maxElicitations || len(o.waiting) > maxElicitations {
-		t.Errorf("%d and %d are remembered, want at most %d", len(o.begun), len(o.waiting), maxElicitations)
-	}
-	if last := (elicited{"i", fmt.Sprint(2*maxElicitations - 1), "s"}); !o.isOpen(last, now.Add(time.Minute)) {
+	if _, known := o.waiting[elicitationID(link(all-1))]; !known {
 		t.Error("the latest was forgotten")
-	}
-}
-
-// The first link that a client is given is told to other processes, once, and is open
-// there, too. Virtual keys have no grant that could end meanwhile.
-func TestBegunIsTold(t *testing.T) {
-	here, there, now := NewElicitations(), NewElicitations(), time.Now()
-	told := 0
-	tell := func(m Message) {
-		told++
-		text, err := json.Marshal(m)
-		var arrived Message
-		if err == nil {
-			err = json.Unmarshal(text, &arrived)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		there.Told(arrived)
-	}
-	here.Tell.Store(&tell)
-	c := elicited{"i", "g", "s"}
-	for range 3 {
-		here.begin(c, now)
-		here.begin(elicited{"i", "", "s"}, now)
-	}
-	if told != 1 || !there.isOpen(c, now) || there.isOpen(elicited{"i", "h", "s"}, now) {
-		t.Errorf("told %d times, and open there: %v", told, there.isOpen(c, now))
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
-// admit is the first stage. It returns who calls, and leaves only those of the
+// admit is the stage of the gate. It returns who calls, and leaves only those of the
 // request's headers that go on; or it answers the request and returns nil.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	if !methodAllowed(r.Method) {

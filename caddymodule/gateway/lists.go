@@ -15,8 +15,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp/lists"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/pins"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
@@ -27,14 +29,65 @@ const heldAnswer = 1 << 20
 
 // listPolicy keeps of a list what the caller of a call may use.
 type listPolicy struct {
-	call *Call
-	who  access.Who
+	call   *Call
+	req    *http.Request
+	who    access.Who
+	viewer pins.Viewer
+	now    time.Time
+	last   *catalog.Entry // that was listed, if it is known
 }
 
 // Keep implements lists.Policy.
-func (p *listPolicy) Keep(item access.Item, definition []byte) bool {
-	p.call.server.Offers.Note(item, definition)
-	return p.call.server.Rules.Decide(p.who, item).Allowed
+func (p *listPolicy) Keep(kind access.Kind, name []byte, said access.Annotations, definition []byte) bool {
+	offers := p.call.server.Offers
+	known, e := offers.Note(kind, name, said, definition)
+	if e != nil {
+		offers.Follows(kind, p.before(kind), e)
+		p.last = e
+	}
+	p.says(kind, known, said)
+	return p.keeps(access.Item{Kind: kind, Name: known, Annotations: said, Open: true}, definition)
+}
+
+// Known implements lists.Policy.
+func (p *listPolicy) Known(kind access.Kind, text []byte) (size int, keep bool) {
+	offers := p.call.server.Offers
+	e := offers.Guess(kind, p.before(kind))
+	if e == nil {
+		return 0, false
+	}
+	definition := offers.Begins(e, text)
+	if definition == nil {
+		return 0, false
+	}
+	p.last = e
+	p.says(kind, e.Name, e.Annotations)
+	return len(definition), p.keeps(access.Item{Kind: kind, Name: e.Name, Annotations: e.Annotations, Open: true}, definition)
+}
+
+// says takes note of what the server says of a tool to this caller, if it may say
+// something else to others.
+func (p *listPolicy) says(kind access.Kind, name string, said access.Annotations) {
+	if kind == access.Tool && p.viewer.View != "" {
+		p.call.server.Offers.NoteFor(p.viewer.View, name, said)
+	}
+}
+
+// before returns what was listed last, if it is of the kind.
+func (p *listPolicy) before(kind access.Kind) *catalog.Entry {
+	if p.last == nil || p.last.Kind != kind {
+		return nil
+	}
+	return p.last
+}
+
+// keeps reports whether an item stays.
+func (p *listPolicy) keeps(item access.Item, definition []byte) bool {
+	keep := p.call.server.Rules.Decide(p.who, item).Allowed
+	if item.Kind == access.Tool && p.call.server.Pinned != nil && !p.judge(item.Name, definition) {
+		return false
+	}
+	return keep
 }
 
 // Nothing implements lists.Policy.
@@ -42,18 +95,32 @@ func (p *listPolicy) Nothing(kind access.Kind) bool { return p.call.server.Rules
 
 // Next implements lists.Policy.
 func (p *listPolicy) Next(cursor []byte) {
-	if p.call.listing != nil {
-		p.call.listing.next = cursor
+	if asked := p.call.judged.listing; asked != nil {
+		asked.next = cursor
+	}
+}
+
+// Listed implements lists.Policy.
+func (p *listPolicy) Listed(kind access.Kind, last bool) {
+	if last {
+		p.call.server.Offers.Ended(kind)
+	}
+	if kind == access.Tool && p.call.server.Pinned != nil {
+		p.listed(last)
 	}
 }
 
 // who is how access rules see the caller.
-func (c *Call) who() access.Who { return c.server.Site.Who(&c.caller.Identity, c.caller.ClientID) }
+func (c *Call) who() access.Who {
+	who := c.server.Site.Who(&c.caller.Identity, c.caller.ClientID)
+	who.Chosen = c.chosen
+	return who
+}
 
-// withoutForbidden leaves of an upstream's answer what the caller may use, if there are
-// rules about that.
+// withoutForbidden leaves of an upstream's answer what the caller may use, if there is
+// anything that they may not.
 func (c *Call) withoutForbidden(req *http.Request, res *http.Response) *http.Response {
-	if c.server.Rules == nil || res.ContentLength == 0 {
+	if !c.reads() || res.ContentLength == 0 {
 		return res
 	}
 	h := res.Header
@@ -61,9 +128,12 @@ func (c *Call) withoutForbidden(req *http.Request, res *http.Response) *http.Res
 		return c.unreadable(req, res, "encoded_answer", nil)
 	}
 	events := mayBeEvents(h)
-	body := lists.NewBody(res.Body, &listPolicy{c, c.who()}, events)
+	body := lists.NewBody(res.Body, &listPolicy{
+		call: c, req: req, who: c.who(), viewer: c.server.viewer(c.caller), now: time.Now(),
+	}, events)
 	whole := int64(-1)
 	if !events {
+		body.Expect(res.ContentLength)
 		var err error
 		if whole, err = body.Begin(heldAnswer); err != nil {
 			return c.unreadable(req, res, "unreadable_answer", err)
@@ -82,27 +152,12 @@ func (c *Call) withoutForbidden(req *http.Request, res *http.Response) *http.Res
 // aboutBytes are headers that say something of the very bytes of a body.
 var aboutBytes = []string{"Content-Length", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Etag"}
 
-// isEncoded reports whether a body is something else than what its type says.
-func isEncoded(h http.Header) bool {
-	for _, value := range h["Content-Encoding"] {
-		if value != "" && !strings.EqualFold(value, "identity") {
-			return true
-		}
-	}
-	return false
-}
-
-// mayBeEvents reports whether some client takes a body for an event stream.
-func mayBeEvents(h http.Header) bool {
-	return strings.Contains(strings.ToLower(strings.Join(h["Content-Type"], ",")), "text/event-stream")
-}
-
 // unreadable replaces an upstream's answer that may have in it what the caller must not
 // see.
 func (c *Call) unreadable(req *http.Request, res *http.Response, reason string, err error) *http.Response {
 	id := c.server.refer(req, c, event.Event{
 		Kind: event.ServerFailed, Reason: reason, Status: res.StatusCode, Err: err,
-		Detail: "The MCP server has access rules, and this answer of it cannot be read; it was not passed on.",
+		Detail: "Not all of the MCP server may be used by the caller, and this answer of it cannot be read; it was not passed on.",
 	})
 	return replace(res, func(w http.ResponseWriter) {
 		mcp.WriteErrorTo(w, c.request.parsed(), http.StatusBadGateway, "The answer of the MCP server cannot be read.", id)
@@ -134,36 +189,12 @@ func (*listing) FlushError() error { return nil }
 // Write implements http.ResponseWriter. What the answer says was noted already.
 func (a *listing) Write(p []byte) (int, error) { return len(p), nil }
 
-// annotations returns what the server says of an item. If it has not listed it to
-// anybody yet, it is asked for its list of tools as the caller, once for all calls of
-// theirs. A server that does not answer in time has said nothing, and neither has one
-// at which the caller has no account.
-func (c *Call) annotations(ctx context.Context, item access.Item) access.Annotations {
-	offers := c.server.Offers
-	said := offers.Look(item.Kind, item.Name)
-	switch {
-	case said != 0, item.Kind != access.Tool:
-		return said
-	case c.target != nil: // it is on its way: others read what the request has
-		return said
-	}
-	offers.Ask(c.caller.Holder, time.Now(), ctx.Done(), func() {
-		if err := c.askForTools(ctx); err != nil {
-			c.server.record(c.incoming, c, event.Event{
-				Kind: event.ServerFailed, Reason: "tools_unknown", Err: err, Known: ctx.Err() != nil,
-				Detail: "An access rule asks what the MCP server says of a tool, and the server cannot be asked for its list.",
-			})
-		}
-	})
-	return offers.Look(item.Kind, item.Name)
-}
-
 // askForTools asks for the list of tools in the caller's session, with their account,
 // in the revision that the caller speaks (CL-24).
-func (c *Call) askForTools(ctx context.Context) (err error) {
+func askForTools(c *Call, ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	as := &Call{server: c.server, caller: c.caller, session: c.session}
+	as := &Call{server: c.server, caller: c.caller, chosen: c.chosen, session: c.session}
 	epoch := ""
 	if c.server.Auth != nil {
 		as.account.credential, err = c.server.Site.Accounts.Credential(ctx, c.caller.Identity.Subject, c.server.ID)
@@ -193,19 +224,19 @@ func (c *Call) askForTools(ctx context.Context) (err error) {
 
 // ask makes one request as the caller.
 func (c *Call) ask(ctx context.Context, as *Call, page *listing, body []byte) (err error) {
-	as.client, as.listing, as.judged = page, page, new(judged)
+	as.client, as.judged = page, &judged{listing: page}
 	header := maps.Clone(c.request.header)
 	maps.DeleteFunc(header, func(name string, _ []string) bool {
 		return strings.HasPrefix(name, "Mcp-Param-") || name == "Mcp-Name" || name == "Last-Event-Id" || name == "Content-Length"
 	})
 	header["Content-Type"] = []string{"application/json"}
-	header["Accept"] = []string{"application/json, text/event-stream"}
+	header["Accept"] = []string{mcp.Accept}
 	if !mcp.HasSessions(c.request.header.Get(mcp.HeaderProtocolVersion)) {
 		header["Mcp-Method"] = []string{"tools/list"}
 	}
 	// What Caddy notes of a request on its way is not of the one that is answered.
 	vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
-	request := c.incoming.WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, maps.Clone(vars)))
+	request := c.judged.request.WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, maps.Clone(vars)))
 	request.Method, request.Header, request.TransferEncoding, request.Trailer = http.MethodPost, header, nil, nil
 	request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	as.request.header = header

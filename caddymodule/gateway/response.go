@@ -136,12 +136,27 @@ func withoutTrailers(res *http.Response) *http.Response {
 	return &without
 }
 
-func isEventStream(h http.Header) bool { return isOf(h, "text/event-stream") }
+func isEventStream(h http.Header) bool { return isOf(h, mcp.EventStream) }
 
 // isOf reports whether a body is of the media type.
 func isOf(h http.Header, mediaType string) bool {
 	values := h["Content-Type"]
 	return len(values) > 0 && len(values[0]) >= len(mediaType) && strings.EqualFold(values[0][:len(mediaType)], mediaType)
+}
+
+// isEncoded reports whether a body is something else than what its type says.
+func isEncoded(h http.Header) bool {
+	for _, value := range h["Content-Encoding"] {
+		if value != "" && !strings.EqualFold(value, "identity") {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeEvents reports whether some client takes a body for an event stream.
+func mayBeEvents(h http.Header) bool {
+	return strings.Contains(strings.ToLower(strings.Join(h["Content-Type"], ",")), mcp.EventStream)
 }
 
 // answer holds an answer of our own until it takes the place of an upstream's.

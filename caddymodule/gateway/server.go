@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/audit"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/openlinks"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -41,6 +42,7 @@ type Site struct {
 	Limiter      *ratelimit.Limiter
 	Streams      *Streams
 	Elicitations *Elicitations
+	Store        openlinks.Store // of the links that clients were given
 	// Statements tell servers who calls. Nil unless the site signs anything.
 	Statements *signing.Statements
 	AccessLog  bool // it is on
@@ -57,8 +59,10 @@ type Server struct {
 	Gate    *gate.Gate
 	Forward Forwarder
 	Counts  Counts
-	// Offers is what the server said that it has. Nil without access rules.
+	// Offers is what the server said that it has.
 	Offers *catalog.Server
+	// Pinned are its tools that were approved. Nil unless they are pinned.
+	Pinned *Pinned
 	// Passed, unless nil, is called with each call that the gate let pass.
 	Passed func()
 }
@@ -76,7 +80,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if s.Site.Traced {
 		event.OnSpan(r.Context(), s.ID)
 	}
-	c := &Call{server: s, caller: caller, client: w, incoming: r, request: request{header: r.Header}}
+	c := &Call{server: s, caller: caller, chosen: caller.Choices.At(s.Resource), client: w, request: request{header: r.Header}}
 	c.record(r)
 	var audited *auditedCall
 	if s.Site.Audit != nil {
@@ -84,7 +88,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		defer audited.finish()
 		w = audited
 	}
-	if s.Auth != nil || s.Rules != nil || s.Counts.Tools != nil || audited != nil {
+	if s.Auth != nil || c.judges() || s.Counts.Tools != nil || audited != nil {
 		if err := c.request.body.Buffer(w, r, mcp.MaxRequest); err != nil {
 			return bodyUnread(err)
 		}

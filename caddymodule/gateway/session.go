@@ -8,7 +8,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
-// openSession is the second stage. It finds the MCP session that a request is
+// openSession is the stage of the session. It finds the MCP session that a request is
 // in, if any, and gives the request the upstream's id of it for the client's. It
 // reports whether the session is the caller's; else it answers.
 func (c *Call) openSession(w http.ResponseWriter, r *http.Request) (ok bool) {
@@ -54,7 +54,7 @@ func (c *Call) noSession(w http.ResponseWriter, r *http.Request) {
 	c.server.reject(w, r, c, http.StatusNotFound, "no_session", "There is no such session; initialize a new one.")
 }
 
-// makeStatement is the fourth stage, for servers that want to be told who calls
+// makeStatement is the stage of the statement, for servers that want to be told who calls
 // under our signature. It reports whether the call goes on: without the statement it
 // does not.
 func (c *Call) makeStatement(w http.ResponseWriter, r *http.Request) bool {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
 
 // scopeAsksPerMinute bounds how often a person is asked to consent to more
@@ -48,10 +50,12 @@ func (s *signal) noCredential(err error) {
 	}
 	missing := errors.Is(err, accounts.ErrNotConnected) || errors.Is(err, accounts.ErrNeedsReauth)
 	switch {
-	case missing && !s.isShared():
-		s.askToConnect(nil)
-	case missing:
+	case missing && s.isShared():
 		s.fail(http.StatusServiceUnavailable, "account_not_connected", "An operator has to connect this MCP server first.", err)
+	case missing && s.isService():
+		s.reply(http.StatusForbidden, "service_not_connected", fmt.Sprintf("An operator has to connect an account at %s for this program first: %s", s.call.server.Title, s.startCommand()))
+	case missing:
+		s.askToConnect(nil)
 	case errors.Is(err, errOtherAccount):
 		s.call.noSession(s.w, s.r)
 	case errors.Is(err, accounts.ErrRefused):
@@ -62,9 +66,14 @@ func (s *signal) noCredential(err error) {
 		s.fail(http.StatusBadGateway, "account_damaged", "The stored account cannot be read; an operator has to look.", err)
 	case errors.Is(err, accounts.ErrUnavailable):
 		s.fail(http.StatusServiceUnavailable, "provider_unavailable", "The provider of this MCP server does not answer; try again shortly.", err)
-	default: // the store, or a client that hung up
-		s.fail(http.StatusServiceUnavailable, "unavailable", "The server cannot answer right now; try again shortly.", err)
+	default:
+		s.unavailable(err)
 	}
+}
+
+// unavailable answers where the store failed, or the client hung up.
+func (s *signal) unavailable(err error) {
+	s.fail(http.StatusServiceUnavailable, "unavailable", "The server cannot answer right now; try again shortly.", err)
 }
 
 // insufficientScope answers for an account that works but lacks scopes: the
@@ -82,6 +91,10 @@ func (s *signal) insufficientScope(scopes []string) {
 		})
 		scopes = nil
 	}
+	if s.isService() && !s.isShared() {
+		s.reply(http.StatusForbidden, "scope_missing", fmt.Sprintf("The account at %s is not allowed to do this. An operator can connect it again: %s", s.call.server.Title, s.startCommand()))
+		return
+	}
 	if s.isShared() || len(scopes) == 0 || !s.allowScopeAsk() {
 		s.reply(http.StatusForbidden, "scope_missing", fmt.Sprintf("The account at %s is not allowed to do this.", s.call.server.Title))
 		return
@@ -92,12 +105,26 @@ func (s *signal) insufficientScope(scopes []string) {
 // isShared reports whether an operator connected the account, for everybody.
 func (s *signal) isShared() bool { return s.call.server.Auth.Mode == config.OAuth }
 
+// isService reports whether a program calls that acts for nobody: there is no person
+// to open a link, so an operator connects accounts for it.
+func (s *signal) isService() bool { return s.call.caller.IsService() }
+
+// startCommand is how an operator does that. What a program is called may be the name
+// of a branch, and operators copy the line: nothing in it must mean anything to a shell.
+func (s *signal) startCommand() string {
+	return fmt.Sprintf("caddy mcp-oauth connections start %s --subject %s", s.call.server.ID, cmp.Or(inert.Shell(s.call.caller.Identity.Subject), "PROGRAM"))
+}
+
 // callDenied answers for an upstream that denies this call, while nothing says
 // that the account works no more: neither connection nor grant ends, whatever
 // the client sent. The person is told where to connect anew, should that help.
 func (s *signal) callDenied() {
 	message := fmt.Sprintf("%s does not accept this call.", s.call.server.Title)
-	if !s.isShared() {
+	switch {
+	case s.isShared():
+	case s.isService():
+		message += " An operator can connect the account again, if it no longer works: " + s.startCommand()
+	default:
 		message += fmt.Sprintf(" Open %s to connect your account again if it no longer works.", s.connectURL())
 	}
 	s.reply(http.StatusBadGateway, "call_denied", message)
@@ -166,7 +193,12 @@ func (s *signal) askToConnect(scopes []string) {
 	}
 	// While the person has a link, the client waits, and whatever else it sends
 	// can wait with it.
-	if s.site.Elicitations.isOpen(s.call.elicitedSession().elicited, time.Now()) {
+	open, err := s.site.Elicitations.links.IsOpen(s.r.Context(), s.site.Store, elicitedSession(s.call).Client, time.Now())
+	if err != nil { // its grant might end for nothing
+		s.unavailable(err)
+		return
+	}
+	if open {
 		s.noteAsked(link, mcp.InWords)
 		s.rejectUnasked(words)
 		return
@@ -179,25 +211,39 @@ func (s *signal) askToConnect(scopes []string) {
 
 // requireInput answers with input_required, if the retry will be buffered whole, as
 // it must be for our state to be taken out again (D-25). It reports whether it
-// did.
+// answered.
 func (s *signal) requireInput(link, message string) bool {
 	state, err := s.site.States.Mint(s.call.asked(), s.request, s.call.account.round, time.Now().Add(s.site.Ahead()))
 	retry := len(s.call.request.body.Bytes()) + len(state) + len(s.call.server.ID) + answerRoom
 	if err != nil || retry > mcp.MaxRequest {
 		return false
 	}
-	s.site.Elicitations.begin(s.call.elicitedSession().elicited, time.Now())
+	if !s.begin() {
+		return true
+	}
 	s.noteAsked(link, mcp.ByInputRequired)
 	s.asked("asked_by_input_required")
 	mcp.WriteInputRequired(s.w, s.request, s.call.server.ID, link, message, state)
 	return true
 }
 
+// begin notes that the client is given a link. It reports false if that was not
+// possible, and answers then.
+func (s *signal) begin() bool {
+	err := s.site.Elicitations.links.Begin(s.r.Context(), s.site.Store, elicitedSession(s.call).Client, time.Now())
+	if err != nil {
+		s.unavailable(err)
+	}
+	return err == nil
+}
+
 // requireElicitation answers with error -32042. The session is told when the
 // link was used.
 func (s *signal) requireElicitation(link, message string, scopes []string) {
-	s.site.Elicitations.begin(s.call.elicitedSession().elicited, time.Now())
-	s.site.Elicitations.await(link, s.call.elicitedSession(), scopes, time.Now())
+	if !s.begin() {
+		return
+	}
+	s.site.Elicitations.await(link, elicitedSession(s.call), scopes, time.Now())
 	s.noteAsked(link, mcp.ByElicitation)
 	s.asked("asked_by_elicitation")
 	mcp.WriteURLElicitationRequired(s.w, s.request, elicitationID(link), link, message)
@@ -212,7 +258,7 @@ func (s *signal) asked(how string) {
 // virtual key has no grant, and no name that anybody knows.
 func (s *signal) noteAsked(link string, how mcp.Signal) {
 	if s.call.caller.GrantID != "" {
-		s.site.Elicitations.noteAsked(link, s.call.elicitedSession().elicited, how, time.Now())
+		s.site.Elicitations.noteAsked(link, elicitedSession(s.call).Client, how, time.Now())
 	}
 }
 

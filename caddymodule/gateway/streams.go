@@ -43,7 +43,7 @@ type stream struct {
 	// credential is that of the account that the call carried, or nil.
 	credential *accounts.Credential
 	client     http.ResponseWriter
-	judged     *judged // what of the server the call uses, nil without access rules
+	judged     *judged // what of the server the call uses, nil if the caller may use everything
 
 	registry       *Streams // nil until it is tracked
 	events         bool     // it never ends by itself
@@ -76,7 +76,7 @@ func (s *stream) allowed(ctx context.Context, serving Serving) bool {
 		return false
 	}
 	now := server.Gate.Still(s.caller)
-	return now != nil && s.judged.passes(server, now, s.caller.ClientID) && s.hasAccount(ctx, server.Site.Accounts)
+	return now != nil && s.judged.passes(server, now) && s.hasAccount(ctx, server.Site.Accounts)
 }
 
 // hasAccount reports whether the answer may go on, as far as its account goes:

@@ -80,3 +80,29 @@ func newTarget(s *config.Server) *target {
 	}
 	return t
 }
+
+// maxIdentityHeader bounds what a name can add to a request. A longer value is
+// left out rather than cut: two people could become one.
+const maxIdentityHeader = 4 << 10
+
+// headerValue makes any text fit for a header: bytes other than printable ASCII
+// are percent-encoded, as is the percent sign. The result is unique to the
+// text.
+func headerValue(text string) string {
+	const digits = "0123456789ABCDEF"
+	plain := func(c byte) bool { return c > ' ' && c <= '~' && c != '%' }
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		inner := c == ' ' && i > 0 && i < len(text)-1 // a header's outer spaces get lost
+		if plain(c) || inner {
+			b.WriteByte(c)
+			continue
+		}
+		b.Write([]byte{'%', digits[c>>4], digits[c&15]})
+	}
+	if b.Len() > maxIdentityHeader {
+		return ""
+	}
+	return b.String()
+}

@@ -60,7 +60,7 @@ func TestForgetHeaders(t *testing.T) {
 	} {
 		req := httptest.NewRequest("POST", "/mcp", nil)
 		req.Header.Set("Accept", "x")
-		(&transport{logged: tc.logged}).forgetHeaders(req, tc.res)
+		(&proxied{logged: tc.logged}).forgetHeaders(req, tc.res)
 		if kept := req.Header.Get("Accept") != ""; kept != tc.kept {
 			t.Errorf("%s: kept %v", name, kept)
 		}
@@ -77,7 +77,7 @@ func TestRequestWithoutCaller(t *testing.T) {
 		}
 		r := httptest.NewRequest("POST", "/mcp", nil)
 		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, vars))
-		if _, err := (&transport{target: here}).RoundTrip(r); !errors.Is(err, errNotGated) {
+		if _, err := (&proxied{transport: transport{target: here}}).RoundTrip(r); !errors.Is(err, errNotGated) {
 			t.Errorf("%s: got %v, want %v", name, err, errNotGated)
 		}
 	}

@@ -3,6 +3,7 @@ package instances
 import (
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -132,6 +133,12 @@ func keysOf(site *config.Site) []config.VirtualKey {
 func identitiesOf(site *config.Site) []config.Identity {
 	all := slices.Clone(site.Identities)
 	for i := range all {
+		if all[i].Workload != nil {
+			w := *all[i].Workload
+			t := w.Trust()
+			w.JWKS, w.CA = string(textOf(t.Keys)), fmt.Sprint(t.RootCAs != nil) // what is behind the placeholders
+			all[i].Workload = &w
+		}
 		if all[i].Dashboard == nil {
 			continue
 		}
@@ -147,7 +154,9 @@ func registrationOf(site *config.Site) *config.Registration {
 		return nil
 	}
 	r := *site.Registration
-	r.InitialAccessToken = hashText(r.TokenHash)
+	if r.TokenHash != nil {
+		r.InitialAccessToken = hashText(r.TokenHash)
+	}
 	return &r
 }
 

@@ -5,14 +5,14 @@
 //
 // What it keeps allows nothing. Whether a stream may go on is up to the
 // configuration that serves, which asks its own store. What is cached of a store
-// stays with the store, in package caddymodule.
+// stays with the store, in package caddymodule. Pool is how the configurations of the
+// process share a store.
 package process
 
 import (
 	"crypto/rand"
 	"sync"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
@@ -36,7 +36,6 @@ type Process struct {
 	Streams      *gateway.Streams
 	Elicitations *gateway.Elicitations
 	Traces       *trace.Recorder
-	Catalog      *catalog.Catalog
 	// EphemeralKey seals what no store keeps for longer than the process lives.
 	EphemeralKey [encryptionkey.Size]byte
 }
@@ -66,7 +65,6 @@ func newProcess() *Process {
 		Streams:      gateway.NewStreams(),
 		Elicitations: gateway.NewElicitations(),
 		Traces:       trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
-		Catalog:      catalog.New(),
 	}
 	_, _ = rand.Read(p.EphemeralKey[:]) // never fails, see crypto/rand
 	return p

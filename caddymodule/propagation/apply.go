@@ -45,7 +45,7 @@ func (p *Process) apply(ctx context.Context, changes []storage.Change) {
 		case storage.VirtualKeysChanged:
 			b.keysOf[c.Issuer] = true
 		case storage.SiteValueChanged:
-			p.ForgetSigningKeys(c.Issuer)
+			p.ForgetValue(c.Issuer, c.Name)
 		case storage.Announced:
 			p.heard(c)
 		case storage.ChangesMissed:
@@ -56,7 +56,7 @@ func (p *Process) apply(ctx context.Context, changes []storage.Change) {
 	case b.all:
 		p.Tokens.ForgetAll()
 		p.Connections.ForgetAll()
-		p.ForgetSigningKeys("")
+		p.ForgetValue("", "")
 	case len(b.people) > 0:
 		p.Tokens.ForgetPeople(b.people)
 	}

@@ -2,8 +2,8 @@
 // this process remembers, so that nothing that ended elsewhere goes on here.
 //
 //	storage.Watcher ─▶ Process.Follow ─▶ caches of tokens and accounts, virtual keys,
-//	                                     signing keys, then the open streams of whom
-//	                                     it concerns
+//	                                     signing keys, what servers offer, then the open
+//	                                     streams of whom it concerns
 //	links that were used, step-ups, ways to providers ─▶ Process.Talk ─▶ Follow of the others
 //
 // It decides nothing: what is dropped is read again, and judged as ever. It knows of

@@ -34,8 +34,9 @@ type Process struct {
 
 	// RefreshKeys makes the virtual keys what they are in the store by now.
 	RefreshKeys func(context.Context)
-	// ForgetSigningKeys has those of an issuer read anew, or of all issuers.
-	ForgetSigningKeys func(issuer string)
+	// ForgetValue has the site value of a name at an issuer read anew, if it is one that
+	// is remembered; or, without a name, all of them at all issuers.
+	ForgetValue func(issuer, name string)
 	// Serving returns what judges open streams, nil while no configuration serves.
 	Serving func() gateway.Serving
 	// Failed is told how the last look for changes went.

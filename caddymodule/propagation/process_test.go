@@ -78,7 +78,7 @@ func begin(t *testing.T, store *watched) (p *Process, failures *[]error, stop fu
 	p = &Process{
 		Store: store, Tokens: tokens.NewCache(memstore.New(), 8), Connections: accounts.NewShared(), StepUps: gate.NewStepUps(8),
 		Streams: gateway.NewStreams(), Elicitations: gateway.NewElicitations(),
-		RefreshKeys: func(context.Context) {}, ForgetSigningKeys: func(string) {}, Serving: func() gateway.Serving { return nil },
+		RefreshKeys: func(context.Context) {}, ForgetValue: func(string, string) {}, Serving: func() gateway.Serving { return nil },
 		Failed: func(err error) {
 			if err != nil {
 				*failures = append(*failures, err)

@@ -8,6 +8,7 @@
 package known
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -51,16 +52,27 @@ func (p *People) In(r *http.Request, f *flows.Flow) (*sessions.Known, error) {
 // OnlyMethod returns the method by which another handler tells who sends each
 // request, if the site has no other; else nil.
 func (p *People) OnlyMethod() *identity.Method {
-	if len(p.Site.SignIn) != 1 || p.Site.SignIn[0].Current == nil {
+	methods := p.Site.SignIn.ForPeople()
+	if len(methods) != 1 || methods[0].Current == nil {
 		return nil
 	}
-	return &p.Site.SignIn[0]
+	return &methods[0]
 }
 
 // Adopt makes a flow in which nobody has said who they are that of the person
 // whom the page named with the form in r.PostForm. If they are not known any more,
 // it stays nobody's. It is flows.ErrChanged if somebody else is.
 func (p *People) Adopt(r *http.Request, f *flows.Flow) error {
+	return p.adopt(r, f, p.Flows.Remember)
+}
+
+// AdoptOnSubmit is Adopt for a form with which the flow ends: it becomes theirs with
+// that.
+func (p *People) AdoptOnSubmit(r *http.Request, f *flows.Flow) error {
+	return p.adopt(r, f, p.Flows.RememberOnSubmit)
+}
+
+func (p *People) adopt(r *http.Request, f *flows.Flow, remember func(context.Context, *flows.Flow, *sessions.Known) error) error {
 	if f.Identity != nil {
 		return nil
 	}
@@ -72,7 +84,7 @@ func (p *People) Adopt(r *http.Request, f *flows.Flow) error {
 		return flows.ErrChanged
 	}
 	m := p.Site.SignIn.Of(who.Identity.Kind)
-	if !m.ExcludesStrangers && !p.Limits.AllowUnproved(r) {
+	if !m.ExcludesStrangers && !p.Limits.AllowKnown(r) {
 		return ErrTooMany
 	}
 	if m.Current != nil { // this request proves it
@@ -80,5 +92,5 @@ func (p *People) Adopt(r *http.Request, f *flows.Flow) error {
 			return err
 		}
 	}
-	return p.Flows.Remember(r.Context(), f, who)
+	return remember(r.Context(), f, who)
 }

@@ -102,7 +102,7 @@ func CanLeaveTo(address string) bool { return formTarget(address) != "" }
 // formTarget returns the origin of an address as a policy names it, or "".
 func formTarget(address string) string {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || strings.Trim(strings.ToLower(u.Host), "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]") != "" {
+	if err != nil || u.Hostname() == "" || strings.Trim(strings.ToLower(u.Host), "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]") != "" {
 		return ""
 	}
 	return u.Scheme + "://" + u.Host

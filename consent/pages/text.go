@@ -37,38 +37,80 @@ type Text struct {
 	Or             string
 
 	// The services page.
-	WantsAs         string // client, servers, person
-	WantsAsNobody   string // client, servers
-	AnApplication   string
-	ServicesTab     string // site
-	ServicesOf      string // site
-	CountOf         string // number of servers, site
-	And             string // between the last two of several names
-	MayNotUse       string // person, servers
-	YouAre          string
-	Nobody          string
-	NotYou          string
-	NotYouSite      string
-	SignedInAs      string // person, until when
-	ContinueAs      string // person
-	StaysSignedIn   string // until when
-	SignsIn         string // how long
-	KnowsAgain      string // how long
-	Servers         string
-	Always          string
-	LeaveOut        string
-	Shared          string
-	NeededBy        string // servers; follows other names
-	ChooseServers   string
-	NoServersHint   string
-	ScopeUse        string
-	Stays           string // lifetime of a grant that nothing renews
-	StaysRenewed    string // lifetime without use, absolute lifetime
-	Approve         string
-	Deny            string
-	AfterApprove    string
-	AfterApproveApp string
-	AccountHint     string
+	WantsAs       string // client, servers, person
+	WantsAsNobody string // client, servers
+	AnApplication string
+	ServicesTab   string // site
+	ServicesOf    string // site
+	CountOf       string // number of servers, site
+	And           string // between the last two of several names
+	MayNotUse     string // person, servers
+	YouAre        string
+	Nobody        string
+	NotYou        string
+	NotYouSite    string
+	SignedInAs    string // person, until when
+	ContinueAs    string // person
+	StaysSignedIn string // until when
+	SignsIn       string // how long
+	KnowsAgain    string // how long
+	Servers       string
+	Always        string
+	LeaveOut      string
+	Shared        string
+	ToolsTitle    string
+	ToolsOf       string // server
+	ToolsAll      string
+	ToolsReading  string
+	ToolsTicked   string
+	ToolsWord     string
+	ToolsRead     string
+	ToolsChange   string
+	ToolsDestroy  string
+	ToolsMore     string // number
+	ToolsAllRules string // where rules take some away
+	ToolsUnknown  string
+	ToolsConnect  string
+	ToolsNone     string
+	OthersLabel   string
+	OthersNone    string
+	OthersReading string
+	OthersAll     string
+	LastsLabel    string
+	LastsLongest  string
+
+	// What was chosen of the tools.
+	Tools            string
+	ChosenSome       string // server, number
+	ChosenReading    string // server
+	ChosenAndReading string // server, number
+	ChosenAllBut     string // server, number
+	ChangedTools     string
+	ChangedToolsHint string
+	ToolChanged      string // tool, server
+	ToolNew          string // tool, server
+	Before           string
+	After            string
+	ApproveTool      string
+	ChangeTools      string
+	ChangeToolsHint  string
+	ChangeToolsNow   string
+	EndsLabel        string
+	EndsUnchanged    string
+	EndsOn           string
+	DoneChosen       string // client
+	NeededBy         string // servers; follows other names
+	ChooseServers    string
+	NoServersHint    string
+	ScopeUse         string
+	ScopeUseRules    string // where rules take some tools away
+	Stays            string // lifetime of a grant that nothing renews
+	StaysRenewed     string // lifetime without use, absolute lifetime
+	Approve          string
+	Deny             string
+	AfterApprove     string
+	AfterApproveApp  string
+	AccountHint      string
 
 	// Whether a person is connected to a server.
 	ConnectLead string
@@ -108,6 +150,8 @@ type Text struct {
 	ConnectPress map[string]string
 	SharedAsks   string
 	SharedDone   string
+	ServiceAsks  string // the program
+	ServiceDone  string // the program
 	ToAccount    string
 
 	// The account page.
@@ -153,6 +197,7 @@ type Text struct {
 	SignOutEverywhereNow    string
 	DoneRevoked             string // application
 	DoneRevokedOther        string
+	DoneApproved            string // tool
 	DoneDisconnected        string // server
 	DoneSignedOut           string
 	DoneSignedOutEverywhere string
@@ -200,6 +245,7 @@ const (
 	CodeNoServer = "no_server"
 	CodeNoScope  = "no_scope"
 	CodeRequired = "required"
+	CodeNoTools  = "no_tools"
 	// About the name of an account.
 	CodeAccountName   = "account_name"
 	CodeAccountExists = "account_exists"

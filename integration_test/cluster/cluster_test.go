@@ -17,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/history"
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/netlab"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
 )
@@ -58,6 +59,8 @@ type options struct {
 	standby bool
 	// binary is another gateway than the built one, with the machine's clock.
 	binary string
+	// silent lets nobody hear of notifications.
+	silent bool
 }
 
 // start starts everything.
@@ -73,10 +76,14 @@ func start(t *testing.T, o options) *cluster {
 	c.notes = oauthtest.NewMCPServer(t, c.provider)
 	c.authority = harness.StartProvider(t, time.Minute)
 	c.issues = harness.ServeAccounts(t, c.authority, "/opaque/issues/mcp")
-	public := harness.FreeAddr(t)
+	public := programs.FreeAddr(t)
 	c.URL = "http://" + public
 	c.startPostgres(t, o.standby)
-	c.configure(t)
+	listen := ""
+	if o.silent {
+		listen = " {\n\t\t\tlisten_dsn \"host=127.0.0.1 port=1\"\n\t\t}"
+	}
+	c.configure(t, listen)
 	for i, ahead := range clocks {
 		c.instances = append(c.instances, c.newInstance(t, i, ahead, o.binary))
 	}
@@ -86,7 +93,7 @@ func start(t *testing.T, o options) *cluster {
 	}
 	for n, i := range c.instances {
 		i.awaitReady(t)
-		harness.Await(t, "the balancer knows that "+i.name+" is ready", c.balancer.ready[n].Load)
+		oauthtest.Eventually(t, "the balancer does not know that "+i.name+" is ready", c.balancer.ready[n].Load)
 	}
 	t.Cleanup(func() { c.mustAgree(t) })
 	return c
@@ -124,7 +131,8 @@ func (c *cluster) startPostgres(t *testing.T, withStandby bool) {
 	c.env = append(c.env, "DSN=postgres://postgres@"+hosts+"/postgres?sslmode=verify-full&sslrootcert="+c.postgres.CA())
 }
 
-func (c *cluster) configure(t *testing.T) {
+// configure writes the configuration, with a block behind the DSN.
+func (c *cluster) configure(t *testing.T, listen string) {
 	t.Helper()
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
@@ -150,7 +158,7 @@ func (c *cluster) configure(t *testing.T) {
 		format json
 	}
 	mcp_oauth {
-		storage postgres {env.DSN}
+		storage postgres {env.DSN}` + listen + `
 		encryption_key {env.KEY}
 	}
 }
@@ -208,9 +216,9 @@ func (c *cluster) newInstance(t *testing.T, n int, ahead time.Duration, binary s
 	case binary != "":
 		i.binary = binary
 	case ahead == 0:
-		i.binary = harness.Caddy(t)
+		i.binary = programs.Caddy(t)
 	default:
-		i.binary, i.env = harness.CaddyWithClock(t), append([]string{harness.ClockAhead(ahead)}, c.env...)
+		i.binary, i.env = programs.CaddyWithClock(t), append([]string{programs.ClockAhead(ahead)}, c.env...)
 	}
 	i.HTTP = i.clientFrom("")
 	i.write(t)

@@ -17,13 +17,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/netlab"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // instance is one gateway on a host of its own.
 type instance struct {
-	*harness.Program
+	*programs.Program
 	// HTTP reaches this instance by the public URL.
 	HTTP *http.Client
 
@@ -55,7 +55,7 @@ func (i *instance) start(t *testing.T) {
 	cmd := exec.Command(i.binary, "run", "--config", filepath.Join(i.dir, "Caddyfile"))
 	cmd.Dir = i.dir
 	cmd.Env = append(append(os.Environ(), "HOME="+i.dir, "GORACE=exitcode=0"), i.env...)
-	i.host.Do(t, func() { i.Program = harness.Start(t, cmd) })
+	i.host.Do(t, func() { i.Program = programs.Start(t, cmd) })
 	started := i.Program
 	t.Cleanup(func() {
 		started.Kill()

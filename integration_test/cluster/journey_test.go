@@ -16,6 +16,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // Each request of a whole sign-in goes to another instance: those of the client
@@ -69,7 +70,7 @@ func testJourney(t *testing.T, c *cluster) {
 func testStepUp(t *testing.T, c *cluster) {
 	p := c.person(t, 4)
 	before := c.balancer.counts()
-	asked := harness.Start(t, harness.Node(t, "asked-again.mjs", "v2", c.URL+"/issues", "whoami"))
+	asked := programs.Start(t, programs.Node(t, "asked-again.mjs", "v2", c.URL+"/issues", "whoami"))
 	who := harness.Person{VirtualKey: p.key}
 	p.browser.Deliver(t, p.browser.SignIn(t, asked.Expect(t, `Visit 1: (\S+) `)[1], who))
 	services := p.browser.Identify(t, p.browser.Open(t, asked.Expect(t, `Visit 2: (\S+) `)[1]), who)

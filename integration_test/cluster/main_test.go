@@ -17,11 +17,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/netlab"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
-func TestMain(m *testing.M) { os.Exit(netlab.Main(m, harness.Main)) }
+func TestMain(m *testing.M) { os.Exit(netlab.Main(m, programs.Main)) }
 
 // long reports whether everything is to be tried, rather than what matters most.
 var long = os.Getenv("CLUSTER") == "long"

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/history"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // racers returns clients with addresses of their own, each at the next instance.
@@ -113,22 +113,23 @@ func testOneRefreshToken(t *testing.T, c *cluster) {
 // Three instances whose clocks differ by up to twenty minutes, while nothing
 // fails.
 func TestInstances_B09_D01_E17_M09(t *testing.T) {
+	if long { // on the same wires, so before
+		t.Run("a mutant", testMutant)
+		t.Run("without notifications", func(t *testing.T) { testPropagation(t, start(t, options{silent: true}), 10) })
+	}
 	c := start(t, options{})
 	t.Run("one code", func(t *testing.T) { testOneCode(t, c) })
 	t.Run("one refresh token", func(t *testing.T) { testOneRefreshToken(t, c) })
 	t.Run("a sign-in through all instances", func(t *testing.T) { testJourney(t, c) })
 	t.Run("an account connected through all instances", func(t *testing.T) { testStepUp(t, c) })
 	t.Run("a session", func(t *testing.T) { testSession(t, c) })
-	testPropagation(t, c)
-	if long {
-		t.Run("a mutant", testMutant)
-	}
+	testPropagation(t, c, pick(4, 50))
 }
 
 // Where claims lock nothing, the racers get more than one family of tokens, and
 // the judge says so.
 func testMutant(t *testing.T) {
-	c := start(t, options{binary: harness.Mutant(t, "storage/pgstore/issue.go", " for update", "")})
+	c := start(t, options{binary: programs.Mutant(t, "storage/pgstore/issue.go", " for update", "")})
 	racers := c.racers(t, 64)
 	for round := range 50 {
 		f := c.person(t, round).begin(t, "/mcp")

@@ -23,7 +23,7 @@ const within = 5 * time.Second
 
 // E17: how long after it was ended at one instance something still passes at the
 // others.
-func testPropagation(t *testing.T, c *cluster) {
+func testPropagation(t *testing.T, c *cluster, rounds int) {
 	// Else an account that was disconnected is of no use at its server either.
 	revoke := c.provider.Page(oauthtest.RevokePath, oauthtest.Answer(http.StatusServiceUnavailable, "text/plain", "later"))
 	defer func() { c.provider.Page(oauthtest.RevokePath, revoke) }()
@@ -45,7 +45,7 @@ func testPropagation(t *testing.T, c *cluster) {
 		t.Run(ending.what, func(t *testing.T) {
 			var took durations
 			var all sync.WaitGroup
-			for range pick(4, 50) {
+			for range rounds {
 				p := c.keyed(t)
 				f := p.at(c.instances[0]).signIn(t, ending.path)
 				p.mustPassEverywhere(t, f)
@@ -64,7 +64,7 @@ func testPropagation(t *testing.T, c *cluster) {
 			}
 		})
 	}
-	t.Run("an open stream of a revoked grant", func(t *testing.T) { testStreams(t, c) })
+	t.Run("an open stream of a revoked grant", func(t *testing.T) { testStreams(t, c, rounds) })
 }
 
 // keyed returns a person with a virtual key that was made just now.
@@ -145,9 +145,9 @@ func (p *person) revoke(t testing.TB, f *family) {
 
 // testStreams has streams open at two instances, and ends their grants at the
 // third (E18).
-func testStreams(t *testing.T, c *cluster) {
+func testStreams(t *testing.T, c *cluster, rounds int) {
 	var took durations
-	for n := range pick(4, 50) {
+	for n := range rounds {
 		p := c.person(t, n).at(c.instances[0])
 		f := p.signIn(t, "/mcp")
 		session := p.initialize(t, f)

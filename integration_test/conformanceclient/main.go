@@ -21,6 +21,8 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/trial"
 )
 
 func main() {
@@ -28,7 +30,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: conformanceclient URL")
 		os.Exit(2)
 	}
-	os.Exit(harness.Standalone(func(t testing.TB) {
+	os.Exit(trial.Standalone(func(t testing.TB) {
 		if strings.HasPrefix(os.Getenv("MCP_CONFORMANCE_SCENARIO"), "auth/") {
 			connectAndCall(t, os.Args[1])
 			return
@@ -55,7 +57,7 @@ func runEverythingClient(t testing.TB, server string) {
 	})
 	t.Cleanup(proxy.Close)
 	t.Cleanup(proxy.CloseClientConnections)
-	client := harness.Start(t, exec.Command(os.Getenv("EVERYTHING_CLIENT"), proxy.URL+"/mcp"))
+	client := programs.Start(t, exec.Command(os.Getenv("EVERYTHING_CLIENT"), proxy.URL+"/mcp"))
 	if err := client.Wait(t); err != nil {
 		t.Fatalf("%v: %s", err, client)
 	}

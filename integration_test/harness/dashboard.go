@@ -5,12 +5,13 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Dashboard is the web application of examples/dashboard, running.
 type Dashboard struct {
-	*Program
+	*programs.Program
 	// URL is its origin, and issuer.
 	URL string
 
@@ -21,7 +22,7 @@ type Dashboard struct {
 // gateway that it is to know.
 func PlaceDashboard(t testing.TB) *Dashboard {
 	t.Helper()
-	addr := FreeAddr(t)
+	addr := programs.FreeAddr(t)
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -32,9 +33,9 @@ func PlaceDashboard(t testing.TB) *Dashboard {
 // Start starts the dashboard of a gateway.
 func (d *Dashboard) Start(t testing.TB, g *Gateway, env ...string) {
 	t.Helper()
-	cmd := Node(t, "../../examples/dashboard/dashboard.mjs")
+	cmd := programs.Node(t, "../../examples/dashboard/dashboard.mjs")
 	cmd.Env = append(append(cmd.Env, "DASHBOARD_PORT="+d.port, "GATEWAY_URL="+g.URL), env...)
-	d.Program = Start(t, cmd)
+	d.Program = programs.Start(t, cmd)
 	d.Expect(t, "dashboard at "+d.URL)
 }
 

@@ -12,11 +12,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Gateway is the real binary, running.
 type Gateway struct {
-	*Program
+	*programs.Program
 	// URL is the public URL, which is also the issuer.
 	URL string
 	// Dir holds everything it writes: database, data directory, logs.
@@ -94,14 +97,14 @@ servers {
 // Run starts a gateway and waits until it serves.
 func Run(t testing.TB, config Config) *Gateway {
 	t.Helper()
-	site, admin, dir := FreeAddr(t), FreeAddr(t), t.TempDir()
+	site, admin, dir := programs.FreeAddr(t), programs.FreeAddr(t), t.TempDir()
 	g := &Gateway{
 		URL:       config.url(site),
 		Dir:       dir,
 		Caddyfile: filepath.Join(dir, "Caddyfile"),
 		HTTP:      http.DefaultClient,
 		config:    config,
-		binary:    Caddy(t),
+		binary:    programs.Caddy(t),
 		admin:     admin,
 	}
 	g.Configure(t, g.configuration(site, admin))
@@ -120,7 +123,10 @@ func (c Config) url(addr string) string {
 }
 
 func (g *Gateway) configuration(addr, admin string) string {
-	https, site, storage := "auto_https off", g.config.Site, g.config.Storage
+	https, site, storage, directives := "auto_https off", g.config.Site, g.config.Storage, g.config.Directives
+	if oauthtest.AllProxied {
+		directives = oauthtest.Proxied(directives)
+	}
 	if storage == "" {
 		storage = "storage bbolt {\n\tpath " + g.Database() + "\n}"
 	}
@@ -128,7 +134,7 @@ func (g *Gateway) configuration(addr, admin string) string {
 		https, site = withTLS, "tls internal\n"+site
 	}
 	return fmt.Sprintf(caddyfile, g.config.url(addr), admin, g.Dir,
-		indent(g.config.Directives, 2), indent(g.config.Global, 2), indent(site, 1), indent(https, 1), indent(storage, 2))
+		indent(directives, 2), indent(g.config.Global, 2), indent(site, 1), indent(https, 1), indent(storage, 2))
 }
 
 // Database is the path of its bbolt file.
@@ -136,7 +142,7 @@ func (g *Gateway) Database() string { return filepath.Join(g.Dir, "mcp_oauth.db"
 
 func (g *Gateway) start(t testing.TB) {
 	t.Helper()
-	g.Program = Start(t, g.Command("run", "--config", g.Caddyfile))
+	g.Program = programs.Start(t, g.Command("run", "--config", g.Caddyfile))
 	g.Expect(t, "serving initial configuration")
 	g.stopped = false
 	t.Cleanup(func() { g.check(t) }) // before the Program's own, which kills
@@ -172,7 +178,7 @@ func (g *Gateway) Printed() string { return g.earlier + g.String() }
 func (g *Gateway) Twin(t testing.TB) *exec.Cmd {
 	t.Helper()
 	path := filepath.Join(g.Dir, "Caddyfile.twin")
-	if err := os.WriteFile(path, []byte(g.configuration(FreeAddr(t), FreeAddr(t))), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(g.configuration(programs.FreeAddr(t), programs.FreeAddr(t))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return g.Command("run", "--config", path)
@@ -201,7 +207,7 @@ func (g *Gateway) Command(args ...string) *exec.Cmd {
 // Reload makes the gateway read its Caddyfile again, without a restart.
 func (g *Gateway) Reload(t testing.TB) {
 	t.Helper()
-	RunToEnd(t, g.Command("reload", "--force", "--config", g.Caddyfile, "--address", g.admin))
+	programs.RunToEnd(t, g.Command("reload", "--force", "--config", g.Caddyfile, "--address", g.admin))
 }
 
 // Stop ends the gateway as a service manager does and returns how long it took.
@@ -220,7 +226,7 @@ func (g *Gateway) Stop(t testing.TB) time.Duration {
 func (g *Gateway) StopByAdmin(t testing.TB) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	RunToEnd(t, g.Command("stop", "--address", g.admin))
+	programs.RunToEnd(t, g.Command("stop", "--address", g.admin))
 	if err := g.Wait(t); err != nil {
 		t.Errorf("gateway ended with %v; printed last:\n%s", err, g.Tail())
 	}

@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // IdentityProvider is where the people of a company sign in, with OpenID
 // Connect: a real one, of one of two makes.
 type IdentityProvider struct {
-	*Program
+	*programs.Program
 	// URL is its issuer.
 	URL string
 	// Make is oidc-provider or zitadel.
@@ -34,7 +35,7 @@ func StartOIDCProvider(t testing.TB) *IdentityProvider {
 	p := &IdentityProvider{
 		URL:     "http://" + addr,
 		Make:    "oidc-provider",
-		command: func() *exec.Cmd { return Node(t, "identity-provider.mjs", port) },
+		command: func() *exec.Cmd { return programs.Node(t, "identity-provider.mjs", port) },
 		logIn: func(t testing.TB, b *Browser, at *oauthtest.Page, name string) *oauthtest.Page {
 			return b.Press(t, at, "Log in as "+name, nil)
 		},
@@ -47,7 +48,7 @@ func StartOIDCProvider(t testing.TB) *IdentityProvider {
 func StartZitadel(t testing.TB) *IdentityProvider {
 	t.Helper()
 	addr, port := freePort(t)
-	binary := buildModule(t, "zitadel")
+	binary := programs.BuildModule(t, "zitadel")
 	p := &IdentityProvider{
 		URL:     "http://" + addr,
 		Make:    "zitadel",
@@ -62,7 +63,7 @@ func StartZitadel(t testing.TB) *IdentityProvider {
 
 func freePort(t testing.TB) (addr, port string) {
 	t.Helper()
-	addr = FreeAddr(t)
+	addr = programs.FreeAddr(t)
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +78,7 @@ func (p *IdentityProvider) Restart(t testing.TB) {
 	if p.Program != nil {
 		p.Kill()
 	}
-	p.Program = Start(t, p.command())
+	p.Program = programs.Start(t, p.command())
 	p.Expect(t, "provider at "+p.URL)
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -56,13 +57,13 @@ const signInLink = `(https?://[^\s"'<>\x1b]+/authorize\?[^\s"'<>\x1b]+)[\s"'<>\x
 
 // SignInFor waits until a client prints its sign-in link, signs the person in
 // and brings the answer back to the client.
-func (b *Browser) SignInFor(t testing.TB, client *Program, person Person) {
+func (b *Browser) SignInFor(t testing.TB, client *programs.Program, person Person) {
 	t.Helper()
-	b.Deliver(t, b.SignIn(t, client.SignInLink(t), person))
+	b.Deliver(t, b.SignIn(t, SignInLink(t, client), person))
 }
 
 // SignInLink waits until a client prints the link that a person has to open.
-func (p *Program) SignInLink(t testing.TB) string {
+func SignInLink(t testing.TB, client *programs.Program) string {
 	t.Helper()
-	return p.Expect(t, signInLink)[1]
+	return client.Expect(t, signInLink)[1]
 }

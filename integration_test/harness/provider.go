@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
 )
 
 // People who have an account at a Provider.
@@ -22,7 +24,7 @@ const (
 // Provider is the authorization server in front of other people's MCP servers:
 // npm's oidc-provider, see js/authorization-server.mjs.
 type Provider struct {
-	*Program
+	*programs.Program
 	// URL is its issuer.
 	URL string
 
@@ -34,7 +36,7 @@ type Provider struct {
 // StartProvider starts a provider whose access tokens live that long.
 func StartProvider(t testing.TB, accessToken time.Duration) *Provider {
 	t.Helper()
-	_, port, err := net.SplitHostPort(FreeAddr(t))
+	_, port, err := net.SplitHostPort(programs.FreeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +49,9 @@ func StartProvider(t testing.TB, accessToken time.Duration) *Provider {
 
 func (p *Provider) start(t testing.TB) {
 	t.Helper()
-	server := Node(t, "authorization-server.mjs", p.args...)
+	server := programs.Node(t, "authorization-server.mjs", p.args...)
 	server.Env = append(server.Env, p.env...)
-	p.Program = Start(t, server)
+	p.Program = programs.Start(t, server)
 	p.Expect(t, "provider at "+p.URL)
 }
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Ticker is an upstream with the two kinds of traffic MCP has, without MCP's
@@ -81,7 +83,7 @@ type Stream struct {
 // one is missing, or the stream ends.
 func (s *Stream) Follow(t testing.TB, n int) {
 	t.Helper()
-	silence := time.After(patience)
+	silence := time.After(oauthtest.Patience)
 	for fresh := 0; fresh < n; s.next++ {
 		if len(s.Events) == 0 {
 			fresh++

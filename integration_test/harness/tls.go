@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Root is the path of the certificate of Caddy's own authority, which signs for
@@ -27,7 +29,7 @@ func (g *Gateway) awaitCertificate(t testing.TB, site string) {
 	trusted.AppendCertsFromPEM(root)
 	config := &tls.Config{RootCAs: trusted}
 	g.HTTP = &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
-	Await(t, "the gateway has a certificate", func() bool {
+	oauthtest.Eventually(t, "the gateway has no certificate", func() bool {
 		conn, err := tls.Dial("tcp", site, config)
 		if err == nil {
 			conn.Close()

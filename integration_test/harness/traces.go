@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // MustNotKeep ends the gateway and fails the test if one of the secrets is in
@@ -102,7 +104,7 @@ func (g *Gateway) Requests(t testing.TB, method, path string) int {
 // written when the response has already been sent.
 func (g *Gateway) AwaitRequests(t testing.TB, method, path string, want int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), oauthtest.Patience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -10,19 +10,22 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/programs"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Everything starts the official Go SDK's conformance server and returns its
 // MCP URL. It is stateless unless stateful is set.
 func Everything(t testing.TB, stateful bool) string {
 	t.Helper()
-	addr := FreeAddr(t)
+	addr := programs.FreeAddr(t)
 	args := []string{"-http", addr}
 	if stateful {
 		args = append(args, "-stateless=false")
 	}
-	binary := Build(t, "everything-server", "github.com/modelcontextprotocol/go-sdk/conformance/everything-server")
-	Start(t, exec.Command(binary, args...)).Expect(t, "listening at")
+	binary := programs.Build(t, "everything-server", "github.com/modelcontextprotocol/go-sdk/conformance/everything-server")
+	programs.Start(t, exec.Command(binary, args...)).Expect(t, "listening at")
 	waitForListener(t, addr)
 	return "http://" + addr + "/mcp"
 }
@@ -31,7 +34,7 @@ func Everything(t testing.TB, stateful bool) string {
 // just before it does.
 func waitForListener(t testing.TB, addr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), oauthtest.Patience)
 	defer cancel()
 	for {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
@@ -70,9 +73,11 @@ func Record(t testing.TB) *Recorder {
 
 	rec := &Recorder{}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rec.mu.Lock()
-		rec.received = append(rec.received, r.Clone(context.Background()))
-		rec.mu.Unlock()
+		if r.UserAgent() != "caddy-mcp-oauth" {
+			rec.mu.Lock()
+			rec.received = append(rec.received, r.Clone(context.Background()))
+			rec.mu.Unlock()
+		}
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(upstream.Close)
@@ -82,9 +87,39 @@ func Record(t testing.TB) *Recorder {
 	return rec
 }
 
-// Received returns the requests so far, without their bodies.
+// Received returns the requests so far, without their bodies, and without those with
+// which the gateway asks for the tools that it shows people.
 func (rec *Recorder) Received() []*http.Request {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	return append([]*http.Request(nil), rec.received...)
+}
+
+// Notebook is an MCP server with a tool that reads, one that changes things and one that
+// destroys them. Each answers what it did.
+type Notebook struct {
+	// URL is its MCP endpoint; AddURL, when it is asked for, adds the tool in its query.
+	URL, AddURL string
+}
+
+// ServeNotebook starts a Notebook, for all revisions.
+func ServeNotebook(t testing.TB) *Notebook {
+	t.Helper()
+	server := mcp.NewServer(&mcp.Implementation{Name: "notebook", Version: "1"}, nil)
+	add := func(name string, said *mcp.ToolAnnotations) {
+		mcp.AddTool(server, &mcp.Tool{Name: name, Annotations: said}, func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
+			return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: "did " + name}}}, nil, nil
+		})
+	}
+	harmless := false
+	add("read_page", &mcp.ToolAnnotations{ReadOnlyHint: true})
+	add("create_page", &mcp.ToolAnnotations{DestructiveHint: &harmless})
+	add("delete_page", nil)
+	mux := http.NewServeMux()
+	mux.Handle("/mcp", bothEras(server))
+	mux.HandleFunc("/add", func(_ http.ResponseWriter, r *http.Request) { add(r.URL.Query().Get("tool"), nil) })
+	upstream := httptest.NewServer(mux)
+	t.Cleanup(upstream.Close)
+	t.Cleanup(upstream.CloseClientConnections)
+	return &Notebook{upstream.URL + "/mcp", upstream.URL + "/add"}
 }

@@ -10,8 +10,9 @@ export async function loadSDK(sdk) {
     };
 }
 
-/** Resolves with a connected client after at most `visits` visits to the sign-in page. */
-export async function connect(sdk, url, provider, visits = 1) {
+/** Resolves with a connected client after at most `visits` visits to the sign-in page.
+ * What it prints begins with the prefix. */
+export async function connect(sdk, url, provider, visits = 1, prefix = '') {
   const { Client, StreamableHTTPClientTransport, UnauthorizedError } = await loadSDK(sdk);
   for (let visit = 1; ; visit++) {
     const client = new Client({ name: 'integration-test', version: '1' });
@@ -22,7 +23,7 @@ export async function connect(sdk, url, provider, visits = 1) {
     } catch (error) {
       if (!(error instanceof UnauthorizedError) || visit > visits) throw error;
     }
-    console.log(`Visit ${visit}: ${provider.authorizationUrl} `);
+    console.log(`${prefix}Visit ${visit}: ${provider.authorizationUrl} `);
     const answer = await provider.checkedAnswer();
     await (sdk === 'v2' ? transport.finishAuth(answer) : transport.finishAuth(answer.get('code')));
   }

@@ -69,7 +69,8 @@ const cutOff = (page) => page.$$eval('textarea, button, summary, .mark', (all) =
 /** Tab reaches whatever can be used, in the order in which it is read, and each
  * shows that it has the focus. */
 async function keyboardReachesAll(page, name) {
-  const usable = 'a[href], button, summary, textarea, select, input:not([type=hidden])';
+  // Of several to choose from, Tab reaches the one that is chosen; arrows, the others.
+  const usable = 'a[href], button, summary, textarea, select, input:not([type=hidden], [type=radio]:not(:checked))';
   const expected = await page.$$eval(usable, (all) => all.filter((e) => e.checkVisibility() && !e.disabled).map((e, i) => (e.dataset.n = String(i))));
   await page.evaluate(() => { document.activeElement?.blur(); getSelection().removeAllRanges(); });
   await page.evaluate(() => { document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex'); });

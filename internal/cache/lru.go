@@ -31,13 +31,30 @@ func (l *LRU[K, V]) Get(key K) (V, bool) {
 	return e.Value.(entry[K, V]).value, true
 }
 
+// Peek returns the value of a key, and counts as no use. Several may do so at once.
+func (l *LRU[K, V]) Peek(key K) (value V, ok bool) {
+	if e, found := l.byKey[key]; found {
+		return e.Value.(entry[K, V]).value, true
+	}
+	return value, false
+}
+
+// Oldest returns what was used least recently.
+func (l *LRU[K, V]) Oldest() (key K, value V, ok bool) {
+	if e := l.recent.Back(); e != nil {
+		oldest := e.Value.(entry[K, V])
+		return oldest.key, oldest.value, true
+	}
+	return key, value, false
+}
+
 // Put sets the value of a key, in the place of what was used least recently when
 // the map is full.
 func (l *LRU[K, V]) Put(key K, value V) {
 	l.Remove(key)
 	if l.recent.Len() >= l.size {
-		oldest := l.recent.Remove(l.recent.Back())
-		delete(l.byKey, oldest.(entry[K, V]).key)
+		oldest, _, _ := l.Oldest()
+		l.Remove(oldest)
 	}
 	l.byKey[key] = l.recent.PushFront(entry[K, V]{key, value})
 }

@@ -24,3 +24,23 @@ func TestLRU(t *testing.T) {
 		t.Errorf("%d entries, %d of them listed; want 1, 1", l.Len(), l.recent.Len())
 	}
 }
+
+// To look at an entry does not keep it; the oldest is what gives way next.
+func TestLRUPeekIsNoUse(t *testing.T) {
+	l := NewLRU[int, string](2)
+	if key, _, ok := l.Oldest(); ok {
+		t.Errorf("the oldest of none is %d, want none", key)
+	}
+	l.Put(1, "one")
+	l.Put(2, "two")
+	if v, ok := l.Peek(1); v != "one" || !ok {
+		t.Errorf("value %q, %t; want one", v, ok)
+	}
+	if key, v, _ := l.Oldest(); key != 1 || v != "one" {
+		t.Errorf("the oldest is %d, %q; want 1, one", key, v)
+	}
+	l.Put(3, "three")
+	if v, ok := l.Peek(1); ok {
+		t.Errorf("the oldest is still there: %q", v)
+	}
+}

@@ -2,12 +2,12 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -53,6 +53,9 @@ func (s *Server) resolveAccess(path string) error {
 			return ruleError(path+"."+of.Field, err)
 		}
 	}
+	if err := s.resolvePins(path + ".pin_tools"); err != nil {
+		return err
+	}
 	switch s.Refusals {
 	case "", RefusalsPlain, RefusalsExplain:
 		return nil
@@ -72,7 +75,33 @@ func ruleError(path string, err error) error {
 	return Errorf(path, "%s", e.Text)
 }
 
-// checkAccessNames refuses rules that call people by names which others can have.
+// addScopesOfRules makes the scopes that rules ask for scopes of the server.
+func (s *Server) addScopesOfRules(path string) error {
+	for _, of := range s.AccessRules() {
+		for i, rule := range of.Rules {
+			at := Index(path+"."+of.Field, i)
+			if rule.Scope != "" {
+				switch err := checkScope(at+".scope", rule.Scope); {
+				case err != nil:
+					return err
+				case rule.Scope == oauth.OfflineAccess, strings.HasPrefix(rule.Scope, oauth.ConnectScope("")):
+					return Errorf(at+".scope", "%s is no scope that a call can need; choose another name", rule.Scope)
+				case !s.HasScope(rule.Scope):
+					s.OptionalScopes = append(slices.Clip(s.OptionalScopes), rule.Scope)
+				}
+			}
+			for _, scope := range rule.ProviderScopes {
+				if err := checkScope(at+".provider_scopes", scope); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// checkAccessNames refuses rules that call people by names which others can have, and
+// those that ask for scopes of accounts that nobody connects.
 func checkAccessNames(s *Site, _ Resolver) error {
 	for i, server := range s.Servers {
 		path := Index("servers", i)
@@ -80,6 +109,12 @@ func checkAccessNames(s *Site, _ Resolver) error {
 			return err
 		}
 		for _, of := range server.AccessRules() {
+			byOAuth := server.Auth != nil && (server.Auth.Mode == PerUserOAuth || server.Auth.Mode == OAuth)
+			for at, rule := range of.Rules {
+				if len(rule.ProviderScopes) > 0 && !byOAuth {
+					return Errorf(Index(path+"."+of.Field, at)+".provider_scopes", "nobody connects an account for this server by OAuth; remove what is behind =, or add auth per_user_oauth")
+				}
+			}
 			for at, people := range server.Rules.People(of.Kind) {
 				if err := s.checkNames(Index(path+"."+of.Field, at)+".for", people); err != nil {
 					return err
@@ -150,42 +185,98 @@ func (s *Site) Admits(server *Server, id *storage.Identity) bool {
 	who := s.Who(id, "")
 	who.AnyClient = true
 	isKey := id.Kind == string(identity.VirtualKey) && !server.People.Keys() // which lists its servers itself
-	return (isKey || server.People.Match(&who)) && !server.Rules.NothingAtAll(who)
+	isListed := s.SignIn.Lists(*id, server.Configured().ID)
+	return (isKey || isListed || server.People.Match(&who)) && !server.Rules.NothingAtAll(who)
 }
 
 // AccessWarnings are what of the access rules can never matter. Each is an *Error.
-func (s *Site) AccessWarnings() []error {
-	var warnings []error
+func (s *Site) AccessWarnings() (warnings []error) {
 	for i, server := range s.Servers {
-		path := Index("servers", i)
-		for _, text := range s.unknownPeople(server.Allow) {
-			warnings = append(warnings, Errorf(path+".allow", "%s", text))
-		}
 		for _, of := range server.AccessRules() {
 			for _, w := range access.Warnings(of.Rules) {
-				warnings = append(warnings, Errorf(Index(path+"."+of.Field, w.Index), "%s", w.Text))
-			}
-			for at := range of.Rules {
-				for _, text := range s.unknownPeople(of.Rules[at].For) {
-					warnings = append(warnings, Errorf(Index(path+"."+of.Field, at), "%s", text))
-				}
+				warnings = append(warnings, Errorf(Index(Index("servers", i)+"."+of.Field, w.Index), "%s", w.Text))
 			}
 		}
 	}
 	return warnings
 }
 
-// unknownPeople says which of those whom a rule is for there can be none of.
-func (s *Site) unknownPeople(texts []string) (warnings []string) {
-	for _, text := range texts {
-		switch kind, _, _ := strings.Cut(text, ":"); {
-		case slices.Contains([]string{"group", "domain", "email", "claim"}, kind) && !s.knowsClaims():
-			warnings = append(warnings, fmt.Sprintf("%s never fits: no identity tells anything of people; add identity oidc or dashboard", text))
-		case kind == "key" && !s.UsesVirtualKeys():
-			warnings = append(warnings, fmt.Sprintf("%s never fits: there are no virtual keys; add virtual_key or identity virtual_key", text))
+// UnknownPeople are those in access rules who can be nobody here. Each is an *Error.
+func (s *Site) UnknownPeople() (warnings []error) {
+	add := func(path string, texts []string) {
+		for _, text := range texts {
+			if why := nobody(s, text); why != "" {
+				warnings = append(warnings, Errorf(path, "%s never fits: %s", text, why))
+			}
+		}
+	}
+	for i, server := range s.Servers {
+		path := Index("servers", i)
+		add(path+".allow", server.Allow)
+		for _, of := range server.AccessRules() {
+			for at := range of.Rules {
+				add(Index(path+"."+of.Field, at), of.Rules[at].For)
+			}
 		}
 	}
 	return warnings
+}
+
+// UnmatchedNames are the names in access rules that stand for nothing a server has, by
+// what listed returns of it; nil if that is not known. Each is an *Error.
+func (s *Site) UnmatchedNames(listed func(server string, kind access.Kind) []string) (warnings []error) {
+	for i, server := range s.Servers {
+		for _, of := range server.AccessRules() {
+			if of.Rules == nil || of.Kind == access.Resource { // of which many are in no list
+				continue
+			}
+			names := listed(server.ID, of.Kind)
+			if names == nil {
+				continue
+			}
+			for _, w := range access.Unmatched(of.Kind, of.Rules, names) {
+				warnings = append(warnings, Errorf(Index(Index("servers", i)+"."+of.Field, w.Index), "%s", w.Text))
+			}
+		}
+	}
+	return warnings
+}
+
+// nobody says why there can be none of those whom a part of a rule is for, or returns
+// "".
+func nobody(s *Site, text string) string {
+	const (
+		nothingTold = "no identity tells anything of people; add identity oidc or dashboard"
+		noKeys      = "there are no virtual keys; add virtual_key or identity virtual_key"
+	)
+	switch kind, name, _ := strings.Cut(text, ":"); {
+	case slices.Contains([]string{"group", "domain", "email", "claim"}, kind) && !s.knowsClaims():
+		return nothingTold
+	case kind == "key" && !s.UsesVirtualKeys():
+		return noKeys
+	case kind == "client":
+		return s.NoClient(name)
+	case kind != "user":
+	case access.IsSubject(name):
+		return s.NobodyIs(name)
+	case access.IsAddress(name) && !s.knowsClaims() && !s.hasOwnNames():
+		return nothingTold
+	}
+	return ""
+}
+
+// NobodyIs says why a subject can be that of nobody here, or returns "".
+func (s *Site) NobodyIs(subject string) string {
+	switch kind, name, _ := strings.Cut(subject, ":"); {
+	case s.SignIn.OfSubject(subject) != nil, kind == string(identity.VirtualKey) && s.UsesVirtualKeys():
+		return ""
+	case kind == string(identity.Client):
+		return noClient(s.Clients, "client with client_credentials", name, func(c *Client) bool { return c.ClientCredentials })
+	case kind == string(identity.Workload):
+		return "no identity workload has such a program; write workload:<name of the identity>:<its name>"
+	default:
+		return "nobody signs in here by such an identity"
+	}
 }
 
 // knowsClaims reports whether anything is said of people.

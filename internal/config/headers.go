@@ -136,7 +136,12 @@ func (s *Server) proxyHeaders() []string { return slices.Sorted(maps.Keys(s.Prox
 // checkIdentityHeaders refuses to tell an upstream the bare names of people
 // where those of some are verified and others choose it: anybody could be anybody.
 func checkIdentityHeaders(s *Site, _ Resolver) error {
-	if i := slices.IndexFunc(s.SignIn, func(m identity.Method) bool { return m.NameShared }); i >= 0 {
+	if s.hasServices() {
+		if err := s.refuseUserHeader("programs that get tokens for themselves can have the name of a person; use the value identity, which tells them apart"); err != nil {
+			return err
+		}
+	}
+	if i := slices.IndexFunc(s.SignIn, func(m identity.Method) bool { return m.NameShared && !m.Service }); i >= 0 {
 		kind, _, _ := strings.Cut(string(s.SignIn[i].Kind), ":")
 		if err := s.refuseUserHeader(fmt.Sprintf("with `identity %s`, several people can have one name; use the value identity, which tells them apart, or email", kind)); err != nil {
 			return err

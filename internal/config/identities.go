@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/workload"
 )
 
 // Identity is one way for people to say or prove who they are.
@@ -24,6 +25,8 @@ type Identity struct {
 	// - `dashboard`: whom a web application of yours vouches for, see `dashboard`.
 	// - `oidc`: the person signs in at an OpenID Connect provider, see `oidc`. There
 	//   can be several.
+	// - `workload`: a program for which another system vouches, see `workload`. There
+	//   can be several. It is no way for people, who see nothing of it.
 	Kind identity.Kind `json:"kind"`
 	// User is the placeholder that names the user, for `caddy`. Only those that
 	// no client can write are accepted:
@@ -48,6 +51,8 @@ type Identity struct {
 	Dashboard *Dashboard `json:"dashboard,omitempty"`
 	// OIDC is, for `oidc`, the provider. Required for that kind.
 	OIDC *OIDC `json:"oidc,omitempty"`
+	// Workload is, for `workload`, whose programs are trusted. Required for that kind.
+	Workload *Workload `json:"workload,omitempty"`
 }
 
 // kindOptions is what the configuration of one kind of identity can have and needs.
@@ -74,6 +79,10 @@ var optionsOfKinds = map[identity.Kind]kindOptions{
 		names: []string{"oidc"}, isSet: func(id *Identity) bool { return id.OIDC != nil },
 		resolve: resolveOIDC,
 	},
+	identity.Workload: {
+		names: []string{"workload"}, isSet: func(id *Identity) bool { return id.Workload != nil },
+		resolve: resolveWorkload,
+	},
 }
 
 func resolveIdentities(s *Site, resolve Resolver) error {
@@ -86,7 +95,7 @@ func resolveIdentities(s *Site, resolve Resolver) error {
 		if !slices.Contains(IdentityKinds(), string(id.Kind)) {
 			return Errorf(path+".kind", "unknown identity %q%s", id.Kind, Choice(string(id.Kind), IdentityKinds()))
 		}
-		if id.Kind != oidc.Kind && slices.ContainsFunc(s.Identities[:i], func(other Identity) bool { return other.Kind == id.Kind }) {
+		if id.Kind != oidc.Kind && id.Kind != identity.Workload && slices.ContainsFunc(s.Identities[:i], func(other Identity) bool { return other.Kind == id.Kind }) {
 			return Errorf(path+".kind", "%s is listed twice; remove one", id.Kind)
 		}
 		if own := optionsOfKinds[id.Kind]; own.resolve != nil {
@@ -122,14 +131,17 @@ func IdentityKinds() []string {
 	for _, m := range identity.Builtin(identity.Options{}) {
 		names = append(names, string(m.Kind))
 	}
-	return append(names, string(oidc.Kind))
+	return append(names, string(oidc.Kind), string(identity.Workload))
 }
 
 // resolveSignIn makes the ways to sign in of what they are configured with.
 func resolveSignIn(s *Site, _ Resolver) error {
 	s.SignIn, s.Providers = nil, nil
 	for _, id := range s.Identities {
-		if id.Kind == oidc.Kind {
+		switch id.Kind {
+		case identity.Workload: // below
+			continue
+		case oidc.Kind:
 			o := id.OIDC.options
 			o.Needs = s.needsOfServers()
 			p := oidc.New(o)
@@ -143,7 +155,25 @@ func resolveSignIn(s *Site, _ Resolver) error {
 		all := identity.Builtin(options)
 		s.SignIn = append(s.SignIn, *all.Of(string(id.Kind)))
 	}
+	for _, t := range s.Workloads() {
+		s.SignIn = append(s.SignIn, t.Method())
+	}
+	if services := s.services(); services != nil {
+		s.SignIn = append(s.SignIn, identity.ByClientCredentials(services))
+	}
 	return nil
+}
+
+// Workloads are the trusts of a resolved site, in order.
+func (s *Site) Workloads() (all []workload.Trust) {
+	for _, id := range s.Identities {
+		if id.Kind == identity.Workload {
+			t := id.Workload.Trust()
+			t.Lifetime = min(t.Lifetime, time.Duration(s.AccessTokenLifetime))
+			all = append(all, t)
+		}
+	}
+	return all
 }
 
 const (

@@ -21,7 +21,9 @@ type Registration struct {
 	// DenyHosts are never accepted. Default: none.
 	DenyHosts []string `json:"deny_hosts,omitempty"`
 	// InitialAccessToken is needed to register, as a bearer token. A
-	// placeholder, or `sha256:` and the hash in hexadecimal. Default: none.
+	// placeholder, or `sha256:` and the hash in hexadecimal; or `required`, if all are
+	// made while the site runs: `caddy mcp-oauth initial-access-tokens create`. Those
+	// are good beside the one that is here, too. Default: none is needed.
 	InitialAccessToken string `json:"initial_access_token,omitempty"`
 	// RateLimit is how many registrations one address may make per minute, and
 	// how often people there may sign in without proving who they are; 0 sets
@@ -41,9 +43,17 @@ type Registration struct {
 	// to https, http on loopback and those of the well-known editors. Default: none.
 	RedirectSchemes []string `json:"redirect_schemes,omitempty"`
 
-	// TokenHash is, once resolved, the hash of InitialAccessToken; nil if none is
-	// needed.
+	// TokenHash is, once resolved, the hash of the token that is in InitialAccessToken;
+	// nil if there is none.
 	TokenHash *storage.Hash `json:"-"`
+}
+
+// TokenRequired is the value of InitialAccessToken that stands for no token.
+const TokenRequired = "required"
+
+// NeedsToken reports whether to register takes an initial access token.
+func (r *Registration) NeedsToken() bool {
+	return r.TokenHash != nil || r.InitialAccessToken == TokenRequired
 }
 
 // DefaultRegistration returns what is used where the operator says nothing.
@@ -114,7 +124,8 @@ func (r *Registration) resolveHosts(to *Registration, _ Resolver) error {
 }
 
 func (r *Registration) resolveToken(to *Registration, resolve Resolver) error {
-	if r.InitialAccessToken == "" {
+	to.InitialAccessToken = r.InitialAccessToken
+	if r.InitialAccessToken == "" || r.InitialAccessToken == TokenRequired {
 		return nil
 	}
 	hash, err := hashSecret("registration.initial_access_token", "token", r.InitialAccessToken, resolve)

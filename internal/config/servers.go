@@ -56,6 +56,9 @@ type Server struct {
 	Resources []access.Rule `json:"resources,omitempty"`
 	// Prompts are the same for prompts. Default: all.
 	Prompts []access.Rule `json:"prompts,omitempty"`
+	// PinTools has the definitions of the server's tools remembered, and says what
+	// happens when one changes or appears. Default: nothing, and none are remembered.
+	PinTools *PinTools `json:"pin_tools,omitempty"`
 	// Refusals is what a client is told when its person may not use something. One of:
 	//
 	// - `plain`: that there is no such thing, as the server would say. The default.
@@ -95,7 +98,8 @@ type Server struct {
 	// no calls are counted by tool.
 	MetricTools []string `json:"metric_tools,omitempty"`
 	// ReverseProxy is the configuration of `http.handlers.reverse_proxy` for
-	// this server. Its upstreams and TLS default to those of Upstream.
+	// this server. Its upstreams and TLS default to those of Upstream. Default: none,
+	// and calls are forwarded without it, which costs less.
 	ReverseProxy json.RawMessage `json:"reverse_proxy,omitempty"`
 
 	// Resource is, once resolved, what the server is called in OAuth (RFC 8707,
@@ -178,6 +182,9 @@ func (s *Server) resolve(path, issuer string, resolve Resolver) error {
 		s.Scopes = []string{oauth.DefaultScope}
 	}
 	if err := s.checkScopes(path); err != nil {
+		return err
+	}
+	if err := s.addScopesOfRules(path); err != nil {
 		return err
 	}
 	if s.Auth != nil && s.Auth.Mode.PerUser() {

@@ -84,7 +84,8 @@ type Site struct {
 	Issuer string `json:"-"`
 	// Keys are, once resolved, those of VirtualKeys.
 	Keys *identity.VirtualKeys `json:"-"`
-	// SignIn are, once resolved, the ways of Identities.
+	// SignIn are, once resolved, the ways of Identities, and behind them those of
+	// programs, which pages do not show.
 	SignIn identity.Methods `json:"-"`
 	// Providers are, once resolved, the OpenID Connect providers among them.
 	Providers []*oidc.Provider `json:"-"`
@@ -112,8 +113,8 @@ func (s *Site) Resolve(resolve Resolver) (*Site, error) {
 	r := *s
 	for _, step := range []func(*Site, Resolver) error{
 		resolvePublicURL, checkDocumentation, resolveServers, resolveAuth, resolvePassHeaders,
-		resolveIdentities, resolveVirtualKeys, resolveSignIn, checkIdentityHeaders, checkAccessNames,
-		resolveRegistration, resolveClients, checkClients, checkScopes, resolveLifetimes, resolveSigning,
+		resolveIdentities, resolveVirtualKeys, resolveClients, resolveSignIn, checkIdentityHeaders, checkAccessNames,
+		resolveRegistration, checkClients, checkScopes, resolveLifetimes, resolveServiceLifetimes, resolveSigning,
 		checkOrigins, checkAudit, resolveBranding, checkInsecure,
 	} {
 		if err := step(&r, resolve); err != nil {

@@ -20,7 +20,7 @@ func parsePublicURL(text string) (string, error) {
 		return "", Errorf(path, "missing; write the URL of the site, such as https://mcp.example.com")
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Opaque != "" {
+	if err != nil || u.Hostname() == "" || u.Opaque != "" {
 		return "", Errorf(path, "%q is not a URL; write public_url as https://mcp.example.com", text)
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
@@ -105,7 +105,7 @@ func checkPageURL(field, text string) error {
 // parseUpstream checks the URL of an upstream MCP server.
 func parseUpstream(path, text, issuer string) (*url.URL, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
+	if err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return nil, Errorf(path, "%q is not an http or https URL; write it as http://127.0.0.1:3001/mcp", text)
 	}
 	if !validPort(u) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/guess"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -152,3 +153,34 @@ func days(d time.Duration) string {
 
 // TooShort says how long a duration must be at least.
 func TooShort(least time.Duration) string { return "must be at least " + days(least) }
+
+// Error is an error in the configuration: the field that is to be corrected, by
+// its path in the JSON, such as servers[1].auth.client_id, and what to do. The
+// Caddyfile adapter makes a line of the path.
+type Error struct {
+	Path string
+	Text string
+}
+
+func (e *Error) Error() string {
+	if e.Path == "" {
+		return e.Text
+	}
+	return e.Path + ": " + e.Text
+}
+
+// Errorf returns an *Error.
+func Errorf(path, format string, args ...any) error {
+	return &Error{path, fmt.Sprintf(format, args...)}
+}
+
+// Index returns the path of an entry of a list.
+func Index(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
+
+// Choice says which word was meant, or else which there are.
+func Choice(word string, known []string) string {
+	if near := spelling.Nearest(word, known); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return "; use one of: " + strings.Join(known, ", ")
+}

@@ -58,7 +58,7 @@ func (x *examination) authorized() (token string, ok bool) {
 
 // stream asks for an event stream.
 func (x *examination) stream(token string) request {
-	h := map[string]string{"Accept": eventStream}
+	h := map[string]string{"Accept": mcp.EventStream}
 	if token != "" {
 		h["Authorization"] = "Bearer " + token
 	}
@@ -70,7 +70,7 @@ func (x *examination) stream(token string) request {
 func offersSSE(a *answer) bool { return sseEndpoint(a) != "" }
 
 func sseEndpoint(a *answer) string {
-	if !a.is2xx() || egress.MediaType(a.header) != eventStream {
+	if !a.is2xx() || egress.MediaType(a.header) != mcp.EventStream {
 		return ""
 	}
 	if !bytes.Contains(a.body, []byte("event: endpoint")) && !bytes.Contains(a.body, []byte("event:endpoint")) {
@@ -100,7 +100,7 @@ func (p *probe) legacy() {
 
 // tokens asks with tokens that cannot be good, and without one for a stream.
 func (p *probe) tokens() {
-	if a := p.wire.do(p.ctx, p.stream("")); a.is2xx() && egress.MediaType(a.header) == eventStream {
+	if a := p.wire.do(p.ctx, p.stream("")); a.is2xx() && egress.MediaType(a.header) == mcp.EventStream {
 		p.find(streamOpen, p.url, "GET: "+a.describe(), a)
 	}
 	a := p.wire.do(p.ctx, p.initialize(noFamily, madeUp))

@@ -11,10 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
-const (
-	callsStep   = "calls"
-	eventStream = "text/event-stream"
-)
+const callsStep = "calls"
 
 // message is a JSON-RPC response.
 type message struct {
@@ -29,7 +26,7 @@ type rpcError struct {
 
 func (a *answer) message() *message {
 	body := a.body
-	if egress.MediaType(a.header) == eventStream {
+	if egress.MediaType(a.header) == mcp.EventStream {
 		body = eventData(body)
 	}
 	var m message
@@ -56,7 +53,7 @@ func (a *answer) rpcError() *rpcError {
 
 // call is a POST with a JSON-RPC message.
 func (x *examination) call(token, body string, headers map[string]string) request {
-	h := map[string]string{"Content-Type": "application/json", "Accept": "application/json, " + eventStream}
+	h := map[string]string{"Content-Type": "application/json", "Accept": mcp.Accept}
 	for name, value := range headers {
 		if value != "" {
 			h[name] = value

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"unicode"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 )
 
 // Whatever a server answers, the examination ends, and what it prints does nothing to a
@@ -34,7 +36,7 @@ func TestHostileServer(t *testing.T) {
 				s.page(at, func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 					w.Header().Set("Content-Type", "application/json")
 					if name == "events" {
-						w.Header().Set("Content-Type", eventStream)
+						w.Header().Set("Content-Type", mcp.EventStream)
 					}
 					w.Header().Set("WWW-Authenticate", `Bearer error="`+strings.Repeat("x", 9000)+`"`)
 					w.WriteHeader([]int{200, 400, 401, 302}[len(r.URL.RawQuery+r.Method+r.Header.Get("Mcp-Method"))%4])

@@ -55,7 +55,7 @@ func onInternet(ctx context.Context, o *Options, host string) bool {
 func (t target) checkAddress(raw string) error {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
 		return errors.New("no absolute URL")
 	case u.Scheme == "https" || u.Scheme == "http" && t.Scheme == "http":
 	case u.Scheme == "http" && oauth.IsLoopbackHost(u.Hostname()) && oauth.IsLoopbackHost(t.Hostname()):

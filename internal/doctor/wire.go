@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -168,7 +169,7 @@ func (w *wire) send(ctx context.Context, r request) *answer {
 	}
 	defer resp.Body.Close()
 	a.status, a.header = resp.StatusCode, resp.Header
-	if r.stream || egress.MediaType(resp.Header) == eventStream {
+	if r.stream || egress.MediaType(resp.Header) == mcp.EventStream {
 		stop := time.AfterFunc(streamTimeout, cancel)
 		defer stop.Stop()
 		a.body = firstEvent(resp.Body)
@@ -194,23 +195,11 @@ func firstEvent(stream io.Reader) []byte {
 
 // eventData returns the data of the first event that has some and is complete.
 func eventData(stream []byte) []byte {
-	text := strings.ReplaceAll(string(stream), "\r\n", "\n")
-	for {
-		event, rest, complete := strings.Cut(text, "\n\n")
-		if !complete {
-			return nil
-		}
-		var data []string
-		for line := range strings.SplitSeq(event, "\n") {
-			if value, ok := strings.CutPrefix(line, "data:"); ok {
-				data = append(data, strings.TrimPrefix(value, " "))
-			}
-		}
-		if joined := strings.Join(data, "\n"); joined != "" {
-			return []byte(joined)
-		}
-		text = rest
+	data, err := mcp.NewEventReader(bytes.NewReader(stream), maxBody).Next()
+	if err != nil {
+		return nil
 	}
+	return data
 }
 
 // bare returns an error without the URL, which may have a query.

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 )
 
 // endless is an answer of which always more comes.
@@ -26,7 +28,7 @@ func (e *endless) Close() error { return nil }
 func (e *endless) RoundTrip(r *http.Request) (*http.Response, error) {
 	media := "application/json"
 	if strings.HasPrefix(e.text, ":") {
-		media = eventStream
+		media = mcp.EventStream
 	}
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {media}}, Body: e, Request: r}, nil
 }

@@ -38,6 +38,7 @@ type Event struct {
 	Server   string
 	Account  string // the name of the account at Server, where a person can have several
 	Servers  string // where there are several, with commas between them
+	Tool     string // of Server, as it names it
 	Provider string // issuer or host
 	Address  string // IP address of who asked
 	Origin   string // of the web page that asked, if one did

@@ -47,6 +47,7 @@ const (
 	TokenRevoked
 	TokenReuseDetected
 	TokenMisused
+	GrantChanged
 	GrantEnded
 	PersonEnded
 	PersonLeft
@@ -59,6 +60,9 @@ const (
 	ServerFailed
 	ServerUnreachable
 	ServerMisconfigured
+	ToolsPinned
+	ToolChanged
+	ToolApproved
 
 	ProviderUnreachable
 	ProviderRecovered
@@ -69,6 +73,8 @@ const (
 	KeyDeleted
 	KeyShadowed
 	KeyUnreadable
+	InitialTokenMade
+	InitialTokenDeleted
 	SigningKeyMade
 	SigningKeysReplaced
 	SigningKeysUnreadable
@@ -167,6 +173,7 @@ var kinds = [kindsEnd]kind{
 	TokenRevoked:        {"token.revoked", "tokens revoked", info, Ended, false},
 	TokenReuseDetected:  {"token.reuse_detected", "code or refresh token reuse detected", warn, Ended, false},
 	TokenMisused:        {"token.misused", "code or refresh token presented by another client", warn, Refused, false},
+	GrantChanged:        {"grant.changed", "grant changed", info, Succeeded, false},
 	GrantEnded:          {"grant.ended", "grant ended", info, Ended, false},
 	PersonEnded:         {"person.ended", "what a person had was ended", info, Ended, false},
 	PersonLeft:          {"person.left", "the accounts that a person connected are kept for a week only", info, Ended, false},
@@ -180,6 +187,10 @@ var kinds = [kindsEnd]kind{
 	ServerUnreachable:   {"server.unreachable", "the MCP server cannot be reached", fault, Failed, false},
 	ServerMisconfigured: {"server.misconfigured", "the MCP server does not work with this configuration", fault, Failed, false},
 
+	ToolsPinned:  {"tools.pinned", "the tools of an MCP server count as approved, as they are in its first list", info, Succeeded, false},
+	ToolChanged:  {"tool.changed", "a tool of an MCP server is new, or defined otherwise than was approved", warn, Refused, false},
+	ToolApproved: {"tool.approved", "the definition of a tool approved", info, Succeeded, false},
+
 	ProviderUnreachable: {"provider.unreachable", "a provider does not answer", warn, Failed, false},
 	ProviderRecovered:   {"provider.recovered", "a provider answers again", info, Succeeded, false},
 	GuessingSuspected:   {"guessing.suspected", "too many wrong secrets from one address; somebody may be guessing", warn, Refused, false},
@@ -189,6 +200,9 @@ var kinds = [kindsEnd]kind{
 	KeyDeleted:    {"key.deleted", "virtual key deleted", info, Ended, false},
 	KeyShadowed:   {"key.shadowed", "a virtual key that was made at run time is disabled, since the configuration has one of its name now; delete one of the two", warn, Ended, false},
 	KeyUnreadable: {"key.unreadable", "the file of a virtual key has none; the one that was there before stays good until it has", warn, Failed, false},
+
+	InitialTokenMade:    {"initial_access_token.made", "initial access token made", info, Succeeded, false},
+	InitialTokenDeleted: {"initial_access_token.deleted", "initial access token deleted", info, Ended, false},
 
 	SigningKeyMade:        {"signing_key.made", "signing key made", info, Succeeded, false},
 	SigningKeysReplaced:   {"signing_keys.replaced", "signing keys replaced", warn, Ended, false},

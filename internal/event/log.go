@@ -34,6 +34,7 @@ var logFields = []logField{
 	{"server", "the MCP server", func(e *Event) string { return e.Server }},
 	{"account_name", "the account at the server, where a person can have several", func(e *Event) string { return e.Account }},
 	{"servers", "the MCP servers, where there are several", func(e *Event) string { return e.Servers }},
+	{"tool", "the tool of the MCP server, as it names it", func(e *Event) string { return e.Tool }},
 	{"provider", "the identity provider, provider of accounts, or host of client documents", func(e *Event) string { return e.Provider }},
 	{"address", "the IP address that asked; of what repeats, the block of addresses", func(e *Event) string { return e.Address }},
 	{"origin", "the web page that asked", func(e *Event) string { return e.Origin }},

@@ -16,6 +16,7 @@ var passed = []string{
 	// The content, and what the client would like in return (RFC 9110 sections 8, 10 and 12).
 	"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Digest", "Repr-Digest",
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Expect", "Prefer", "Priority", "User-Agent",
+	"Early-Data", // no proxy may remove it (RFC 8470 section 5.1)
 	// Caching, conditions and ranges (RFC 9110 sections 13 and 14, RFC 9111).
 	"Cache-Control", "Pragma", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
 	// Tracing: W3C, B3, Jaeger, Sentry, Datadog, the clouds, and plain request ids.

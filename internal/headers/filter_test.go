@@ -31,6 +31,7 @@ func TestPassHeaders(t *testing.T) {
 		"of MCP, respelled with a dot":     {sent: "Mcp-Param.region"},
 		"of MCP, respelled otherwise":      {sent: "Mcp-Param~region"},
 		"of MCP, but ours":                 {ours: []string{"Mcp-Tenant"}, sent: "Mcp-Tenant"},
+		"of another proxy, about a replay": {sent: "Early-Data", want: true},
 		"credential":                       {sent: "Authorization"},
 		"respelled credential":             {sent: "Proxy_authorization"},
 	} {

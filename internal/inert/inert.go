@@ -5,7 +5,8 @@
 // in an answer for its own, wherever it is. So the characters with which
 // such languages begin are written in the other way that HTML and JSON have for
 // them; who reads the answer sees no difference. "<" needs no care here: the
-// writers of HTML and JSON never leave one in a text.
+// writers of HTML and JSON never leave one in a text. A shell, into which operators copy
+// commands, is such a process, too.
 package inert
 
 import "bytes"

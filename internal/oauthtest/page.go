@@ -140,6 +140,10 @@ func (p *Page) submission(button, form *html.Node, fill url.Values) (method, act
 			if !fill.Has(name) {
 				values.Add(name, attr(n, "value"))
 			}
+		case n.Data == "select":
+			if !fill.Has(name) {
+				values.Add(name, selected(n))
+			}
 		case n == button:
 			values.Add(name, attr(n, "value"))
 		}
@@ -152,6 +156,18 @@ func (p *Page) submission(button, form *html.Node, fill url.Values) (method, act
 		action = cmp.Or(attr(button, "formaction"), action)
 	}
 	return strings.ToUpper(attr(form, "method")), action, values
+}
+
+// selected returns the value of the option that is chosen, which is the first if none
+// says so.
+func selected(list *html.Node) (value string) {
+	first := true
+	for n := range list.Descendants() {
+		if n.Type == html.ElementNode && n.Data == "option" && (first || has(n, "selected")) {
+			first, value = false, attr(n, "value")
+		}
+	}
+	return value
 }
 
 func (p *Page) nodes() func(func(*html.Node) bool) {

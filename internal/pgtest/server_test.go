@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 func do(t *testing.T, err error) {
@@ -84,7 +86,7 @@ func TestStandby(t *testing.T) {
 	s := For(t, Options{})
 	do(t, s.Exec("create table kept (n int)"))
 	standby, err := s.Standby(Options{Addresses: []string{"127.0.0.1"}})
-	standby = closed(t, standby, err)
+	standby = oauthtest.Closing(t, standby, err)
 	do(t, s.WaitForStandby())
 	do(t, s.Exec("insert into kept values (7)"))
 	if err := standby.Exec("insert into kept values (8)"); err == nil || !strings.Contains(err.Error(), "read-only") {

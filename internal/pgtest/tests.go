@@ -8,27 +8,15 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // For starts a server that is the test's own.
 func For(t testing.TB, o Options) *Server {
 	t.Helper()
 	s, err := StartWith(o)
-	return closed(t, s, err)
-}
-
-// closed has a server end with the test, unless it did not start.
-func closed(t testing.TB, s *Server, err error) *Server {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return oauthtest.Closing(t, s, err)
 }
 
 // Main runs the tests of a package with one server, which use is given first, and

@@ -61,6 +61,16 @@ var all = []Preset{
 		Note: "Create an External Client App in Setup.", Auth: config.Auth{AuthMethod: oauth.AuthSecretPost},
 	},
 	{Name: "sentry", Title: "Sentry", URL: "https://mcp.sentry.dev/mcp"},
+	{
+		Name: "slack", Title: "Slack", URL: "https://mcp.slack.com/mcp", Application: "https://api.slack.com/apps",
+		Note: "Create an internal app with the user token scopes that its tools need, allow it MCP, and set the same as `scopes`.",
+		Auth: config.Auth{
+			// Its metadata calls itself mcp.slack.com at one time and slack.com at another.
+			AuthorizationEndpoint: "https://slack.com/oauth/v2_user/authorize", TokenEndpoint: "https://slack.com/api/oauth.v2.user.access",
+			Resource: "https://mcp.slack.com", AuthMethod: oauth.AuthSecretPost, AccountURL: "https://slack.com/api/auth.test", AccountName: []string{"user", "team"},
+			Quirks: client.Quirks{UserToken: true},
+		},
+	},
 	{Name: "stripe", Title: "Stripe", URL: "https://mcp.stripe.com/"},
 	{Name: "supabase", Title: "Supabase", URL: "https://mcp.supabase.com/mcp"},
 	{Name: "todoist", Title: "Todoist", URL: "https://ai.todoist.net/mcp"},

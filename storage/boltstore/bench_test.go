@@ -13,6 +13,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
@@ -108,15 +109,7 @@ func BenchmarkAccessToken(b *testing.B) {
 func benchEngine(b *testing.B) *engine {
 	b.Helper()
 	e, err := openEngine(filepath.Join(b.TempDir(), "mcp_oauth.db"), Options{}, bbolt.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	return e
+	return oauthtest.Closing(b, e, err)
 }
 
 // inParallel runs b.N calls in so many goroutines.

@@ -387,4 +387,6 @@ func (l *life) judge(t *testing.T, c disktest.Crash, left disktest.Folder, dir s
 	return nil
 }
 
-func checkPagesOf(path string) error { return verify(path, options(Options{}, bbolt.Options{})) }
+func checkPagesOf(path string) error {
+	return verify(path, options(Options{}, bbolt.Options{}))
+}

@@ -44,16 +44,6 @@ type database struct {
 	former    []byte // what it said
 }
 
-// replaced reports whether the path leads to another file by now.
-func (d *database) replaced() bool {
-	open, err := d.file.Stat()
-	if err != nil {
-		return false
-	}
-	at, err := os.Stat(d.path)
-	return err == nil && !os.SameFile(open, at)
-}
-
 // broken returns why no call reaches bbolt any more, or nil.
 func (d *database) broken() error {
 	if failure := d.failure.Load(); failure != nil {
@@ -193,7 +183,7 @@ func (d *database) failedCommit() {
 		return
 	}
 	d.undo()
-	if err := d.guard(func() error { return checkPages(d.file, d.pageSize) }); err != nil {
+	if err := d.guard(func() error { return checkPages(d.file, d.pageSize, Options{}) }); err != nil {
 		d.breakDown(err)
 		panic(err)
 	}

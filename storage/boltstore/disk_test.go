@@ -61,8 +61,10 @@ func TestDiskFull_M12(t *testing.T) {
 	checkFile(t, path)
 }
 
-func TestReadOnlyDisk_M12(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
+// openReadOnly opens a file of its own that cannot be written to.
+func openReadOnly(t *testing.T) (e *engine, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "mcp_oauth.db")
 	closed(t, open(t, path))
 	e, err := openEngine(path, Options{}, bbolt.Options{
 		OpenFile: func(name string, _ int, _ os.FileMode) (*os.File, error) { return os.Open(name) },
@@ -70,6 +72,11 @@ func TestReadOnlyDisk_M12(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e, path
+}
+
+func TestReadOnlyDisk_M12(t *testing.T) {
+	e, path := openReadOnly(t)
 	for range 3 {
 		if err := e.Update(background(), put("key")); err == nil {
 			t.Error("a write to a read-only file succeeded")
@@ -128,14 +135,7 @@ func TestCheckWrites_M12(t *testing.T) {
 
 // A disk that cannot be written to is noticed before anybody stores anything.
 func TestCheckReadOnly_M12(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
-	closed(t, open(t, path))
-	e, err := openEngine(path, Options{}, bbolt.Options{
-		OpenFile: func(name string, _ int, _ os.FileMode) (*os.File, error) { return os.Open(name) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, path := openReadOnly(t)
 	s := &Store{Store: kv.New(e), engine: e, path: path}
 	defer closed(t, s)
 	if err := s.Check(background()); err == nil || !strings.Contains(err.Error(), "not written to") {

@@ -117,9 +117,13 @@ func writeBackup(s *Store, w io.Writer) error {
 	return err
 }
 
+// openStore opens the database at path, and closes it when the test ends. It waits for
+// the lock as long as the program does: a process that another test begins at this
+// moment holds copies of this one's open files, and with them their locks, until it is
+// executed.
 func openStore(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(path, Options{Timeout: 10 * time.Millisecond})
+	s, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,8 +245,10 @@ func TestRestore_M14(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutSiteValue(t.Context(), storage.SiteValue{Issuer: someSite, Name: sealed.SigningKeysName, Text: "x"}); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{sealed.SigningKeysName, storage.InitialTokensName} {
+		if err := s.PutSiteValue(t.Context(), storage.SiteValue{Issuer: someSite, Name: name, Text: "x"}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	from := backup(t, s)
 	// What ends after the backup.
@@ -271,7 +277,7 @@ func TestRestore_M14(t *testing.T) {
 		t.Errorf("opened while a restore is at it: %v", err)
 	}
 	ended, err := restoration.EndSignIns(t.Context(), someTime)
-	if err != nil || ended.Grants != 2 || ended.Sessions != 2 || fmt.Sprint(ended.VirtualKeys) != "[carol]" || ended.SigningKeys != 1 {
+	if err != nil || ended.Grants != 2 || ended.Sessions != 2 || fmt.Sprint(ended.VirtualKeys) != "[carol]" || ended.SigningKeys != 1 || ended.InitialTokens != 1 {
 		t.Errorf("ended %+v, %v", ended, err)
 	}
 	kept, err := restoration.Commit(someTime)
@@ -292,6 +298,11 @@ func TestRestore_M14(t *testing.T) {
 		}
 		if _, err := restored.BrowserSession(t.Context(), storage.HashOf("session of "+name), someTime); err != storage.ErrNotFound {
 			t.Errorf("the browser session of %s: %v", name, err)
+		}
+	}
+	for _, name := range []string{sealed.SigningKeysName, storage.InitialTokensName} {
+		if _, err := restored.SiteValue(t.Context(), someSite, name, someTime); err != storage.ErrNotFound {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	keys, _, err := restored.VirtualKeys(t.Context(), someSite)
@@ -394,13 +405,13 @@ func TestReplacedWhileWaiting(t *testing.T) {
 func TestReplacedIsSeen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
 	s := openStore(t, path)
-	if s.engine.db.replaced() {
+	if replaced(s.engine.db.file, path) {
 		t.Error("replaced by itself")
 	}
 	if err := os.Rename(backup(t, s), path); err != nil {
 		t.Fatal(err)
 	}
-	if !s.engine.db.replaced() {
+	if !replaced(s.engine.db.file, path) {
 		t.Error("not seen")
 	}
 }

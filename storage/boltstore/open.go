@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -23,6 +25,10 @@ type Options struct {
 	Timeout time.Duration
 	// Observe, unless nil, is told of each transaction.
 	Observe storage.Observer
+	// Progress, unless nil, is told how far the opening of a large file is: once before
+	// anything is read, when nobody else has the file, and often from then on. An error
+	// of it ends the opening.
+	Progress func(done, total int64) error
 	// noCopy migrates a file of an earlier version without keeping a copy of it.
 	noCopy bool
 	// moves opens a file whatever mark of a move is on it, and looks does not migrate it.
@@ -47,24 +53,20 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 	if err := create(path, bo); err != nil {
 		return nil, explain(path, err)
 	}
-	for {
-		if err := verify(path, bo); err != nil {
-			return nil, explain(path, err)
-		}
-		db, err := openDatabase(path, o, bo)
-		if err != nil {
-			return nil, explain(path, err)
-		}
-		if db.replaced() { // by a restore or a compaction that had it locked meanwhile
-			if err := db.close(); err != nil {
-				return nil, explain(path, err)
-			}
-			continue
-		}
-		e := newEngine(db)
-		e.observe = o.Observe
-		return e, nil
+	f, err := lockFile(path, bo)
+	if err != nil {
+		return nil, explain(path, err)
 	}
+	if err := verifyLocked(f, o); err != nil {
+		return nil, explain(path, errors.Join(err, letGo(f)))
+	}
+	db, err := openDatabase(f, path, o, bo)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	e := newEngine(db)
+	e.observe = o.Observe
+	return e, nil
 }
 
 // options completes those of bbolt.
@@ -105,9 +107,11 @@ func create(path string, bo bbolt.Options) error {
 	return err
 }
 
-// openDatabase opens a file that exists and was verified.
-func openDatabase(path string, o Options, bo bbolt.Options) (*database, error) {
+// openDatabase opens a file that is locked and was verified. bbolt locks it once more,
+// which lets nobody else in between, and closes it.
+func openDatabase(f *os.File, path string, o Options, bo bbolt.Options) (*database, error) {
 	db := &database{path: path}
+	bo.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return f, nil }
 	bo.Logger = &commitWatch{failed: db.failedCommit}
 	if err := db.open(bo); err != nil {
 		return nil, err
@@ -164,22 +168,99 @@ func private(open openFile) openFile {
 	}
 }
 
-// verify reads all pages that are in use, and fails if one is damaged. bbolt
+// lockFile opens a file that exists and locks it, whatever is in it, so that nobody else
+// has it from then on. bbolt can lock it all the same, see tryLock.
+func lockFile(path string, bo bbolt.Options) (*os.File, error) {
+	for end := time.Now().Add(bo.Timeout); ; {
+		f, err := bo.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return nil, err
+		}
+		if err := waitForLock(f, end); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if !replaced(f, path) { // by a restore or a compaction that had it locked meanwhile
+			return f, nil
+		}
+		if err := letGo(f); err != nil {
+			return nil, err
+		}
+	}
+}
+
+const lockStep = 50 * time.Millisecond
+
+func waitForLock(f *os.File, end time.Time) error {
+	for {
+		if held, err := tryLock(f); held || err != nil {
+			return err
+		}
+		if time.Now().After(end) {
+			return bolterrors.ErrTimeout
+		}
+		time.Sleep(lockStep)
+	}
+}
+
+// replaced reports whether the path leads to another file than the one that is open.
+func replaced(f *os.File, path string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	at, err := os.Stat(path)
+	return err == nil && !os.SameFile(open, at)
+}
+
+// verifyLocked reads all pages that are in use, and fails if one is damaged. bbolt
 // reads them too when it opens the file, to find the free ones, but in a
 // goroutine whose panic nobody could catch, and keeps the file locked if it
 // finds fault.
-func verify(path string, bo bbolt.Options) error {
-	info, err := os.Stat(path)
+func verifyLocked(f *os.File, o Options) error {
+	if err := refuseEmpty(f.Stat()); err != nil {
+		return err
+	}
+	size, err := pageSizeOf(f)
 	if err != nil {
 		return err
 	}
-	if info.Mode().IsRegular() && info.Size() == 0 {
-		return fmt.Errorf("%w (it is empty, which this program never leaves behind)", errDamaged)
+	return checkPages(f, size, o)
+}
+
+// verify does the same with a file that nobody has open for writing.
+func verify(path string, bo bbolt.Options) error {
+	if err := refuseEmpty(os.Stat(path)); err != nil {
+		return err
 	}
 	bo.ReadOnly = true // then bbolt reads where the file begins, and nothing else
 	reading := &database{path: path}
 	if err := reading.open(bo); err != nil {
 		return err
 	}
-	return errors.Join(checkPages(reading.file, reading.pageSize), guarded(reading.bolt.Close))
+	return errors.Join(checkPages(reading.file, reading.pageSize, Options{}), guarded(reading.bolt.Close))
+}
+
+// refuseEmpty refuses what bbolt would make a database of.
+func refuseEmpty(info os.FileInfo, err error) error {
+	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		return fmt.Errorf("%w (it is empty, which this program never leaves behind)", errDamaged)
+	}
+	return err
+}
+
+// pageSizeOf returns how large the pages of a file are, by one of the two that it begins
+// with. Where the second of them is, only its size tells.
+func pageSizeOf(f io.ReaderAt) (int, error) {
+	const smallest, largest = 1 << 10, 16 << 20
+	m := make([]byte, metaLength)
+	for at := int64(0); at <= largest; at = max(2*at, smallest) {
+		if _, err := f.ReadAt(m, at+pageHeader); err != nil {
+			break
+		}
+		size := int64(order.Uint32(m[8:]))
+		if validMeta(m) && size >= smallest && size <= largest && (at == 0 || at == size) {
+			return int(size), nil
+		}
+	}
+	return 0, bolterrors.ErrInvalid
 }

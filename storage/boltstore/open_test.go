@@ -78,6 +78,68 @@ func TestSecondOpener_M11(t *testing.T) {
 	closed(t, open(t, path))
 }
 
+// Nobody else gets a large file from before the first word of its opening until it is
+// closed, so that who is told nothing else of it can still end.
+func TestNobodyElseHasWhatIsBeingOpened_M11(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
+	closed(t, open(t, path))
+	large := []byte("large")
+	edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket(metaBucket).Put(large, make([]byte, slowSize)) })
+	edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket(metaBucket).Delete(large) })
+
+	other, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	begun, opened, gaps := make(chan struct{}), make(chan struct{}), make(chan bool)
+	go func() {
+		<-begun
+		for {
+			if held, err := tryLock(other); held || err != nil {
+				gaps <- true
+				return
+			}
+			select {
+			case <-opened:
+				gaps <- false
+				return
+			default:
+			}
+		}
+	}()
+	reports := 0
+	s, err := Open(path, Options{Progress: func(int64, int64) error {
+		if reports++; reports > 1 {
+			return nil
+		}
+		close(begun)
+		told := false
+		_, err := Open(path, Options{Timeout: time.Millisecond, Progress: func(int64, int64) error {
+			told = true
+			return errors.New("enough")
+		}})
+		if told || !errors.Is(err, storage.ErrInUse) {
+			t.Errorf("another opener: %v, told of progress: %t", err, told)
+		}
+		return nil
+	}})
+	close(opened)
+	if <-gaps {
+		t.Error("another got the lock")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reports < 10 {
+		t.Errorf("%d reports of progress", reports)
+	}
+	closed(t, s)
+	if held, err := tryLock(other); !held || err != nil {
+		t.Errorf("%v: it is locked when it is closed", err)
+	}
+}
+
 func TestSchemaGuard_M08(t *testing.T) {
 	set := func(version string) func(*bbolt.Tx) error {
 		return func(tx *bbolt.Tx) error { return tx.Bucket(metaBucket).Put(schemaKey, []byte(version)) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 )
 
 // What bbolt keeps in a page, in the byte order of the machine.
@@ -29,11 +30,18 @@ var order = binary.NativeEndian
 // way that bbolt, which believes every number in them, could not cope with.
 // Nothing may write meanwhile. It reads the file itself rather than the memory
 // that it is mapped to, and trusts no number: it can only fail.
-func checkPages(file io.ReaderAt, pageSize int) error {
+func checkPages(file io.ReaderAt, pageSize int, o Options) error {
 	c := &pageCheck{file: file, size: pageSize}
 	root, freelist, err := c.meta()
 	if err != nil {
 		return err
+	}
+	size := int64(c.limit) * int64(pageSize) //nolint:gosec // meta checked it
+	if size >= slowSize && o.Progress != nil {
+		c.progress = func(checked int64) error { return o.Progress(size+checked, 2*size) }
+		if err := readAhead(file, size, func(read int64) error { return o.Progress(read, 2*size) }); err != nil {
+			return err
+		}
 	}
 	c.used = make([]bool, c.limit)
 	c.used[0], c.used[1] = true, true
@@ -58,11 +66,36 @@ func checkTree(file io.ReaderAt, pageSize int, meta []byte) error {
 	return c.tree(order.Uint64(meta[16:]), nil, nil, 0)
 }
 
+// slowSize is how large a file is whose pages the check would fetch from the disk one
+// by one for longer than anybody should wait.
+const slowSize = 64 << 20
+
+// readAhead reads a file from beginning to end, which is much faster than in the order
+// of its trees, so that the system has it in memory when they are checked.
+func readAhead(file io.ReaderAt, size int64, progress func(read int64) error) error {
+	chunk := make([]byte, 4<<20)
+	for read := int64(0); read < size; read += int64(len(chunk)) {
+		if err := progress(read); err != nil {
+			return err
+		}
+		if _, err := file.ReadAt(chunk[:min(int64(len(chunk)), size-read)], read); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 type pageCheck struct {
 	file  io.ReaderAt
 	size  int
 	limit uint64 // the first page behind all that were ever used
 	used  []bool // found in a tree, or as part of something
+	// pages are read into the buffer of their depth, where they stay while what is below
+	// them is checked.
+	pages [maxDepth + 1][]byte
+	// progress, unless nil, is told now and then how many bytes were read.
+	progress func(checked int64) error
+	reads    int64
 }
 
 // meta finds the newer of the two valid meta pages, as bbolt does.
@@ -104,17 +137,18 @@ func validMeta(m []byte) bool {
 	return order.Uint32(m) == magic && order.Uint32(m[4:]) == version && order.Uint64(m[metaLength-8:]) == sum
 }
 
-// read returns a page with what continues it, and counts it as used.
-func (c *pageCheck) read(id uint64) ([]byte, error) {
+// read returns a page with what continues it, and counts it as used. It is good until
+// the next one of that depth is read.
+func (c *pageCheck) read(id uint64, depth int) ([]byte, error) {
 	if id < 2 || id >= c.limit {
 		return nil, damaged("page %d does not exist", id)
 	}
-	header := make([]byte, pageHeader)
-	if _, err := c.file.ReadAt(header, int64(id)*int64(c.size)); err != nil {
+	page := slices.Grow(c.pages[depth][:0], c.size)[:c.size]
+	if _, err := c.file.ReadAt(page, int64(id)*int64(c.size)); err != nil {
 		return nil, err
 	}
-	more := uint64(order.Uint32(header[12:]))
-	if order.Uint64(header) != id || more >= c.limit-id {
+	more := uint64(order.Uint32(page[12:]))
+	if order.Uint64(page) != id || more >= c.limit-id {
 		return nil, damaged("page %d is another one", id)
 	}
 	for i := id; i <= id+more; i++ {
@@ -123,9 +157,26 @@ func (c *pageCheck) read(id uint64) ([]byte, error) {
 		}
 		c.used[i] = true
 	}
-	page := make([]byte, (more+1)*uint64(c.size))
-	_, err := c.file.ReadAt(page, int64(id)*int64(c.size))
-	return page, err
+	if more > 0 {
+		whole := int((more + 1) * uint64(c.size)) //nolint:gosec // it fits into the file
+		page = slices.Grow(page, whole-c.size)[:whole]
+		if _, err := c.file.ReadAt(page[c.size:], int64(id+1)*int64(c.size)); err != nil {
+			return nil, err
+		}
+	}
+	c.pages[depth] = page
+	return page, c.tell(int64(more) + 1)
+}
+
+// tell tells every few megabytes how far the check is.
+func (c *pageCheck) tell(pages int64) error {
+	const often = 1 << 10
+	before := c.reads / often
+	c.reads += pages
+	if c.progress == nil || c.reads/often == before {
+		return nil
+	}
+	return c.progress(c.reads * int64(c.size))
 }
 
 // tree checks the page and all below it: their keys are in order, none is below
@@ -134,7 +185,7 @@ func (c *pageCheck) tree(id uint64, from, to []byte, depth int) error {
 	if depth > maxDepth {
 		return damaged("page %d is too deep in its tree", id)
 	}
-	page, err := c.read(id)
+	page, err := c.read(id, depth)
 	if err != nil {
 		return err
 	}
@@ -160,31 +211,33 @@ func (c *pageCheck) elements(page []byte, from, to []byte, depth int) error {
 	if count == 0 {
 		return nil
 	}
-	keys := make([][]byte, count)
-	for i := range keys {
-		if keys[i] = key(page, i, branch); len(keys[i]) == 0 || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 {
+	var before []byte
+	for i := range count {
+		k := key(page, i, branch)
+		if len(k) == 0 || i > 0 && bytes.Compare(before, k) >= 0 {
 			return errPage
 		}
+		before = k
 	}
-	if bytes.Compare(keys[0], from) < 0 || to != nil && bytes.Compare(keys[count-1], to) >= 0 {
+	if bytes.Compare(key(page, 0, branch), from) < 0 || to != nil && bytes.Compare(before, to) >= 0 {
 		return errPage
 	}
-	for i := range keys {
-		if err := c.below(page, i, keys, branch, to, depth); err != nil {
+	for i := range count {
+		if err := c.below(page, i, count, branch, to, depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// below checks what an element leads to.
-func (c *pageCheck) below(page []byte, i int, keys [][]byte, branch bool, to []byte, depth int) error {
+// below checks what an element of a page leads to.
+func (c *pageCheck) below(page []byte, i, count int, branch bool, to []byte, depth int) error {
 	element := page[pageHeader+i*elementLength:]
 	if branch {
-		if i+1 < len(keys) {
-			to = keys[i+1]
+		if i+1 < count {
+			to = key(page, i+1, branch)
 		}
-		return c.tree(order.Uint64(element[8:]), keys[i], to, depth+1)
+		return c.tree(order.Uint64(element[8:]), key(page, i, branch), to, depth+1)
 	}
 	value := part(element, uint64(order.Uint32(element[4:]))+uint64(order.Uint32(element[8:])), order.Uint32(element[12:]))
 	if value == nil {
@@ -225,7 +278,7 @@ func part(b []byte, pos uint64, length uint32) []byte {
 
 // freelist checks the list of free pages, where a file has one.
 func (c *pageCheck) freelist(id uint64) error {
-	page, err := c.read(id)
+	page, err := c.read(id, 0)
 	if err != nil {
 		return err
 	}

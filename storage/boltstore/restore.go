@@ -55,7 +55,10 @@ func PrepareRestore(ctx context.Context, path, backup string, o Options, c Check
 
 func (r *Restoration) prepare(ctx context.Context, backup string, o Options, c Checker) (err error) {
 	path := r.path
-	if r.lock, err = lockFile(path, o); err != nil {
+	bo := options(o, bbolt.Options{})
+	bo.OpenFile = os.OpenFile // whoever else may touch it, it is replaced
+	r.lock, err = lockFile(path, bo)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return explain(path, err)
 	}
 	r.Replaces = r.lock != nil
@@ -237,33 +240,3 @@ func (r *Restoration) Close() (err error) {
 	r.copy, r.lock = "", nil
 	return err
 }
-
-// lockFile locks a database, whatever is in it, as bbolt does. It returns nil if there
-// is none.
-func lockFile(path string, o Options) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	timeout := o.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
-	}
-	for end := time.Now().Add(timeout); ; time.Sleep(lockStep) {
-		held, err := tryLock(f)
-		if held && err == nil {
-			return f, nil
-		}
-		if err == nil && time.Now().After(end) {
-			err = bolterrors.ErrTimeout
-		}
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-	}
-}
-
-const lockStep = 50 * time.Millisecond

@@ -14,7 +14,8 @@ func letGo(f *os.File) error {
 	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
-// tryLock locks the file, unless another has it open.
+// tryLock locks the file as bbolt does, unless another has it open. The lock is the open
+// file's: bbolt can lock that once more.
 func tryLock(f *os.File) (bool, error) {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

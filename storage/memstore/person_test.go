@@ -35,9 +35,9 @@ func TestReadsOfACall(t *testing.T) {
 	const issuer = "https://mcp.example.com"
 	engine := &reads{Engine: newEngine()}
 	s, now := kv.New(engine), time.Now()
-	p, _, err := s.SavePerson(t.Context(), storage.Person{
+	p, _, err := s.SavePerson(t.Context(), storage.PersonLogin{Person: storage.Person{
 		Issuer: issuer, Subject: "oidc:company:alice", Kind: "oidc:company", ID: "1", ExpiresAt: now.Add(time.Hour),
-	}, now)
+	}}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

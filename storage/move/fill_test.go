@@ -156,10 +156,10 @@ func (f *filling) connections(i int) {
 
 func (f *filling) others(i int) {
 	f.Helper()
-	_, v, err := f.SavePerson(f.ctx, storage.Person{
+	_, v, err := f.SavePerson(f.ctx, storage.PersonLogin{Person: storage.Person{
 		Issuer: issuer, Subject: name("oidc:carol", i), Kind: "oidc", ID: name("person", i), Claims: &storage.Claims{Email: "carol@example.com", Extra: map[string]json.RawMessage{"a": json.RawMessage(`"<"`)}},
 		Secret: []byte("sealed"), SignedInAt: f.now, VerifiedAt: f.now, DueAt: f.now.Add(time.Duration(i%2) * time.Minute), ExpiresAt: f.now.Add(24 * time.Hour),
-	}, f.now)
+	}}, f.now)
 	f.ok(v, err)
 	_, v, err = f.PutVirtualKey(f.ctx, storage.VirtualKey{Issuer: issuer, Look: name("dave", i), Name: name("Dave", i), Hash: hash("key", i), CreatedAt: f.now})
 	f.ok(v, err)

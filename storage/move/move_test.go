@@ -102,11 +102,13 @@ func (s stopping) Write(ctx context.Context, records []record.Moved, before, nex
 // same in the end. Meanwhile a Caddy starts on one of both at most, and on none once
 // anything was copied.
 func TestMoveKilledAnywhere(t *testing.T) {
-	defer move.SetBatch(move.SetBatch(9))
-	pairs(t, func(t *testing.T, from, to place) {
-		fill(t, from, 15, time.Now())
-		want := survey(t, from)
-		for _, after := range []bool{false, true} {
+	before := move.SetBatch(9)
+	t.Cleanup(func() { move.SetBatch(before) })
+	killedAnywhere := func(after bool) func(t *testing.T, from, to place) {
+		return func(t *testing.T, from, to place) {
+			t.Parallel()
+			fill(t, from, 15, time.Now())
+			want := survey(t, from)
 			for n, whole := 1, false; !whole; n++ {
 				m, end := begin(t, from, to)
 				m.Discard = true
@@ -132,7 +134,9 @@ func TestMoveKilledAnywhere(t *testing.T) {
 				from, to = to, from // and back, over what was left there
 			}
 		}
-	})
+	}
+	t.Run("before a change", func(t *testing.T) { pairs(t, killedAnywhere(false)) })
+	t.Run("after one", func(t *testing.T) { pairs(t, killedAnywhere(true)) })
 }
 
 func starts(p place) bool {

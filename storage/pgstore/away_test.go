@@ -23,25 +23,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
 )
 
-func closing(t *testing.T, c interface{ Close() error }, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func startServer(t *testing.T, o pgtest.Options) *pgtest.Server {
-	t.Helper()
-	s, err := pgtest.StartWith(o)
-	closing(t, s, err)
-	return s
-}
-
 func openAt(t *testing.T, o Options) *Store {
 	t.Helper()
 	c, err := Parse(o)
@@ -49,7 +30,7 @@ func openAt(t *testing.T, o Options) *Store {
 		t.Fatal(err)
 	}
 	s, err := Open(t.Context(), c)
-	closing(t, s, err)
+	oauthtest.Closing(t, s, err)
 	return s
 }
 
@@ -78,7 +59,7 @@ func (r *reached) all() []string {
 // A database that hangs, or refuses, is noticed within seconds; from then on verbs
 // fail at once, and the store goes on soon after it is back. Each is told once.
 func TestAway_E16(t *testing.T) {
-	server := startServer(t, pgtest.Options{Addresses: []string{"127.0.0.1"}, TLS: true})
+	server := pgtest.For(t, pgtest.Options{Addresses: []string{"127.0.0.1"}, TLS: true})
 	s := openAt(t, Options{DSN: server.TCP("postgres"), StaleFor: 7 * time.Second})
 	var told reached
 	s.OnReach(told.tell)
@@ -147,9 +128,9 @@ func TestAway_E16(t *testing.T) {
 // A synchronous standby takes over under load: what was acknowledged is there, and
 // was acknowledged once.
 func TestFailover_D14(t *testing.T) {
-	primary := startServer(t, pgtest.Options{})
+	primary := pgtest.For(t, pgtest.Options{})
 	standby, err := primary.Standby(pgtest.Options{})
-	closing(t, standby, err)
+	oauthtest.Closing(t, standby, err)
 	if err := primary.WaitForStandby(); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +199,7 @@ func TestPooler(t *testing.T) {
 	for _, mode := range []string{"transaction", "session"} {
 		t.Run(mode, func(t *testing.T) {
 			bouncer, err := server.Bouncer("127.0.0.1", mode)
-			closing(t, bouncer, err)
+			oauthtest.Closing(t, bouncer, err)
 			var warnings []string
 			dsn := bouncer.DSN()
 			schema := server.Schema()
@@ -249,7 +230,7 @@ func TestPooler(t *testing.T) {
 // A pooler without transactions cannot be used.
 func TestStatementPooler(t *testing.T) {
 	bouncer, err := server.Bouncer("127.0.0.1", "statement")
-	closing(t, bouncer, err)
+	oauthtest.Closing(t, bouncer, err)
 	wantRefused(t, Options{DSN: bouncer.DSN(), Schema: server.Schema()}, "set pool_mode = transaction there")
 }
 
@@ -270,7 +251,7 @@ func wantRefused(t *testing.T, o Options, want string) {
 // Over a network the database proves who it is, and may ask the same of us. What
 // is wrong is said with what to do.
 func TestNetwork_M16(t *testing.T) {
-	server := startServer(t, pgtest.Options{
+	server := pgtest.For(t, pgtest.Options{
 		Addresses: []string{"127.0.0.1"}, TLS: true, Names: []string{"db.example.com", "127.0.0.1"},
 		HBA: []string{"hostssl all visitor all cert", "hostssl all keyed all scram-sha-256", "hostssl all postgres all trust"},
 	})
@@ -299,7 +280,7 @@ func TestNetwork_M16(t *testing.T) {
 	}
 	cert := " sslcert=" + file("cert", certificate) + " sslkey=" + file("key", key)
 	good := server.TCP("postgres")
-	plain := startServer(t, pgtest.Options{Addresses: []string{"127.0.0.1"}})
+	plain := pgtest.For(t, pgtest.Options{Addresses: []string{"127.0.0.1"}})
 	for _, test := range []struct{ dsn, want string }{
 		{strings.Replace(good, server.CA(), file("other", strangers.PEM), 1), "the certificate of 127.0.0.1 is not trusted; name the authority with sslrootcert=FILE"},
 		{strings.Replace(good, "host=127.0.0.1", "host=localhost", 1), "is not trusted; name the authority with sslrootcert=FILE, and the host as in the certificate"},
@@ -316,6 +297,16 @@ func TestNetwork_M16(t *testing.T) {
 	password := atomic.Pointer[string]{}
 	password.Store(&url)
 	s := openAt(t, Options{DSN: url, Schema: "b", Renew: func() (string, error) { return *password.Load(), nil }})
+	watch, err := s.Watch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	listening := func() bool {
+		n, err := server.Text("select count(*)::text from pg_stat_activity where usename = 'keyed' and query ilike 'listen%'")
+		return err == nil && n == "1"
+	}
+	oauthtest.Eventually(t, "nobody listens", listening)
 	// The password is changed there, and here without a restart.
 	if err := server.Exec("alter role keyed password 'second'; select pg_terminate_backend(pid) from pg_stat_activity where usename = 'keyed'"); err != nil {
 		t.Fatal(err)
@@ -329,14 +320,15 @@ func TestNetwork_M16(t *testing.T) {
 		_, err := s.Empty(t.Context())
 		return err == nil
 	})
+	oauthtest.Eventually(t, "nobody listens with the new password", listening)
 }
 
 // A replica is refused, and passed over where the primary is named too.
 func TestReplica(t *testing.T) {
-	primary := startServer(t, pgtest.Options{})
+	primary := pgtest.For(t, pgtest.Options{})
 	openAt(t, Options{DSN: primary.DSN()})
 	replica, err := primary.Standby(pgtest.Options{})
-	closing(t, replica, err)
+	oauthtest.Closing(t, replica, err)
 	wantRefused(t, Options{DSN: replica.DSN()}, "the database is a read-only replica")
 	var warnings []string
 	s := openAt(t, Options{

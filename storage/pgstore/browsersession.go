@@ -22,9 +22,11 @@ func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.SignI
 	})
 }
 
+const sessionByID = `select b.body, p.body from {}browser_sessions b left join {}persons p on p.id = b.person where b.id = $1`
+
 // BrowserSession implements storage.SessionStore.
 func (s *sessionStore) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
-	o, err := view(ctx, s.db, oneOwned, `select b.body, p.body from {}browser_sessions b left join {}persons p on p.id = b.person where b.id = $1`, key(h))
+	o, err := view(ctx, s.db, oneOwned, sessionByID, key(h))
 	if err != nil {
 		return storage.BrowserSession{}, err
 	}
@@ -159,11 +161,11 @@ func createBrowserSession(t *tx, b storage.SignIn, in *browser, now time.Time) e
 	if err != nil {
 		return err
 	}
-	t.exec(`insert into {}browser_sessions (id, of_subject, person, queue_sender, queue_group, queued_at, keep_until, body)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)
-		on conflict (id) do update set of_subject = excluded.of_subject, person = excluded.person, queue_sender = excluded.queue_sender, queue_group = excluded.queue_group,
+	t.exec(`insert into {}browser_sessions (id, of_subject, owner, person, queue_sender, queue_group, queued_at, keep_until, body)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		on conflict (id) do update set of_subject = excluded.of_subject, owner = excluded.owner, person = excluded.person, queue_sender = excluded.queue_sender, queue_group = excluded.queue_group,
 			queued_at = excluded.queued_at, keep_until = excluded.keep_until, body = excluded.body`,
-		key(b.Hash), record.Digest(b.Issuer, b.Identity.Subject), personOf(b.Issuer, b.Identity), p.sender, p.group, t.queuedAt(p), t.keep(b.ExpiresAt), body)
+		key(b.Hash), record.Digest(b.Issuer, b.Identity.Subject), record.Digest(b.Identity.Subject), personOf(b.Issuer, b.Identity), p.sender, p.group, queuedAt(t.db, p), t.keep(b.ExpiresAt), body)
 	if in.queue == nil {
 		return nil
 	}
@@ -191,4 +193,82 @@ func lockHolds(t *tx, h *holds) {
 		t.query(one(&h.body), `select body from {}browser_sessions where id = $1 for share`, key(h.Session))
 		t.query(one(&h.person), `select p.body from {}browser_sessions b join {}persons p on p.id = b.person where b.id = $1`, key(h.Session))
 	}
+}
+
+// login is a login of storage with what is locked and read for it.
+type login struct {
+	storage.PersonLogin
+	person  []byte
+	flow    []byte
+	browser *browser
+}
+
+// SavePerson implements storage.PersonStore.
+func (s *personStore) SavePerson(ctx context.Context, l storage.PersonLogin, now time.Time) (storage.Person, storage.Verdict, error) {
+	if err := l.Check(); err != nil {
+		return storage.Person{}, storage.Unknown, err
+	}
+	return decidePerson(ctx, s.db, func(t *tx) (storage.Person, storage.Verdict, error) {
+		in := &login{PersonLogin: l}
+		lockLogin(t, in)
+		if err := t.send(); err != nil {
+			return l.Person, storage.Unknown, err
+		}
+		before, _, err := s.person(in.person, l.Person.Issuer, l.Person.Subject)
+		if err != nil {
+			return l.Person, storage.Unknown, err
+		}
+		next := l.Person.After(before, now)
+		if next.Ended(l.Person.SecretSession) {
+			return l.Person, storage.SignedOut, nil
+		}
+		in.PersonLogin, _ = l.As(next)
+		if v, err := begin(t, in, now); v != storage.OK || err != nil {
+			return l.Person, v, err
+		}
+		tellPerson(t, before, next)
+		return next, storage.OK, putPerson(t, next)
+	})
+}
+
+// lockLogin queues the locks of what a login changes, and what reads it: the person
+// first, and then the flows and sessions, as whoever ends the person does. A person who
+// is not there yet is held by an empty row, which is gone if the verb refuses.
+func lockLogin(t *tx, in *login) {
+	p := in.Person
+	if v := in.OfSession; v != nil {
+		t.lock(record.Digest(v.Issuer, v.Name))
+	}
+	t.query(one(&in.person), `insert into {}persons (id, issuer, keep_until, body) values ($1, '', 0, '')
+		on conflict (id) do update set id = excluded.id returning body`, record.Digest(p.Issuer, p.Subject))
+	if in.Flow != nil {
+		holdFlow(t, &in.flow, in.Flow.ID)
+	}
+	if in.Browser != nil {
+		in.browser = lookAtBrowser(t, *in.Browser)
+	}
+}
+
+// begin stores what begins with a login. The flow is first, as it may be refused.
+func begin(t *tx, in *login, now time.Time) (storage.Verdict, error) {
+	if f := in.Flow; f != nil {
+		if v, err := replaceFlow(t, in.flow, holds{}, *f, now); v != storage.OK || err != nil {
+			return v, err
+		}
+		if err := putFlow(t, *f); err != nil {
+			return storage.Unknown, err
+		}
+	}
+	if b := in.Browser; b != nil {
+		if in.browser.queue != nil {
+			in.browser.queue.id = key(b.Hash)
+		}
+		if err := createBrowserSession(t, *b, in.browser, now); err != nil {
+			return storage.Unknown, err
+		}
+	}
+	if in.OfSession == nil {
+		return storage.OK, nil
+	}
+	return storage.OK, putSiteValue(t, *in.OfSession)
 }

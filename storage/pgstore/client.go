@@ -42,9 +42,11 @@ func (s *authStore) CreateClient(ctx context.Context, c storage.Client, unused s
 	})
 }
 
+const clientByID = `select body from {}clients where id = $1`
+
 // Client implements storage.AuthStore.
 func (s *authStore) Client(ctx context.Context, id string, now time.Time) (storage.Client, error) {
-	b, err := view(ctx, s.db, body, `select body from {}clients where id = $1`, []byte(id))
+	b, err := view(ctx, s.db, body, clientByID, []byte(id))
 	if err != nil {
 		return storage.Client{}, err
 	}
@@ -125,7 +127,7 @@ func insertClient(t *tx, c storage.Client) error {
 	b, err := encode(t.db, c, clientTimes)
 	p := clientPlace(c)
 	t.exec(`insert into {}clients (id, queue_sender, queue_group, queued_at, keep_until, body) values ($1, $2, $3, $4, $5, $6)`,
-		[]byte(c.ID), p.sender, p.group, t.queuedAt(p), t.keep(c.ExpiresAt), b)
+		[]byte(c.ID), p.sender, p.group, queuedAt(t.db, p), t.keep(c.ExpiresAt), b)
 	return err
 }
 
@@ -134,7 +136,7 @@ func updateClient(t *tx, c storage.Client) error {
 	b, err := encode(t.db, c, clientTimes)
 	p := clientPlace(c)
 	t.exec(`update {}clients set queue_sender = $2, queue_group = $3, queued_at = $4, keep_until = $5, body = $6 where id = $1`,
-		[]byte(c.ID), p.sender, p.group, t.queuedAt(p), t.keep(c.ExpiresAt), b)
+		[]byte(c.ID), p.sender, p.group, queuedAt(t.db, p), t.keep(c.ExpiresAt), b)
 	return err
 }
 
@@ -154,7 +156,7 @@ func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time)
 		if err != nil {
 			return storage.Unknown, err
 		}
-		made, err := s.once(ctx, insertFlow+` on conflict (id) do nothing returning ''::bytea as answer`, s.flowRow(f, body)...)
+		made, err := s.once(ctx, insertFlow+` on conflict (id) do nothing returning ''::bytea as answer`, flowRow(s.db, f, body)...)
 		switch {
 		case err != nil:
 			return storage.Unknown, err
@@ -170,34 +172,46 @@ func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time)
 func (s *authStore) changeFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
 	return update(ctx, s.db, func(t *tx) (storage.Verdict, error) {
 		var b []byte
-		t.query(one(&b), `insert into {}flows (id, of_subject, browser, keep_until, body) values ($1, '', '', 0, '')
-			on conflict (id) do update set id = excluded.id returning body`, []byte(f.ID))
+		holdFlow(t, &b, f.ID)
 		known := holds{Authentication: f.KnownBy()}
 		lockHolds(t, &known)
 		if err := t.send(); err != nil {
 			return storage.Unknown, err
 		}
-		if len(b) == 0 {
-			b = nil
-		}
-		old, found, err := s.liveFlow(b, now)
-		switch {
-		case err != nil:
-			return storage.Unknown, err
-		case found && old.Submitted:
-			return storage.Submitted, nil
-		}
-		if there, err := t.hold(known, f.Issuer, now); !there || err != nil {
-			return storage.SignedOut, err
-		}
-		if found && !old.Identity.Same(f.Identity) {
-			// The row stays: whoever waits for its lock would not see another one.
-			if err := forgetConnected(t, []storage.Flow{old}, now); err != nil {
-				return storage.Unknown, err
-			}
+		v, err := replaceFlow(t, b, known, f, now)
+		if v != storage.OK || err != nil {
+			return v, err
 		}
 		return storage.OK, putFlow(t, f)
 	})
+}
+
+// holdFlow queues what reads and locks a flow that may not be there.
+func holdFlow(t *tx, b *[]byte, id string) {
+	t.query(one(b), `insert into {}flows (id, of_subject, browser, keep_until, body) values ($1, '', '', 0, '')
+		on conflict (id) do update set id = excluded.id returning body`, []byte(id))
+}
+
+// replaceFlow decides whether a flow may be saved over the row that is held.
+func replaceFlow(t *tx, b []byte, known holds, f storage.Flow, now time.Time) (storage.Verdict, error) {
+	if len(b) == 0 {
+		b = nil
+	}
+	old, found, err := t.liveFlow(b, now)
+	switch {
+	case err != nil:
+		return storage.Unknown, err
+	case found && old.Submitted:
+		return storage.Submitted, nil
+	}
+	if there, err := t.hold(known, f.Issuer, now); !there || err != nil {
+		return storage.SignedOut, err
+	}
+	if found && !old.Identity.Same(f.Identity) {
+		// The row stays: whoever waits for its lock would not see another one.
+		return storage.OK, forgetConnected(t, []storage.Flow{old}, now)
+	}
+	return storage.OK, nil
 }
 
 const flowByID = `select f.body, p.body from {}flows f left join {}persons p on p.id = f.person where f.id = $1`
@@ -233,18 +247,11 @@ func (s *authStore) EndFlows(ctx context.Context, issuer, subject string, now ti
 
 const insertFlow = `insert into {}flows (id, of_subject, owner, person, browser, keep_until, body) values ($1, $2, $3, $4, $5, $6, $7)`
 
-func (d *db) flowRow(f storage.Flow, body []byte) []any {
-	return []any{
-		[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), record.Digest(f.Identity.Subject), personOf(f.Issuer, f.Identity),
-		key(f.Browser), d.keep(f.ExpiresAt), body,
-	}
-}
-
 // putFlow stores a flow over the row that is locked.
 func putFlow(t *tx, f storage.Flow) error {
 	b, err := encode(t.db, f, flowTimes)
 	t.exec(insertFlow+` on conflict (id) do update set of_subject = excluded.of_subject, owner = excluded.owner, person = excluded.person,
-		browser = excluded.browser, keep_until = excluded.keep_until, body = excluded.body`, t.flowRow(f, b)...)
+		browser = excluded.browser, keep_until = excluded.keep_until, body = excluded.body`, flowRow(t.db, f, b)...)
 	return err
 }
 

@@ -106,9 +106,7 @@ func (s *connectionStore) replace(ctx context.Context, c storage.ConnectionRepla
 		lockHolds(t, &auth)
 		there := lockConnection(t, c.ConnectionKey)
 		var once []byte
-		if c.UsesUp != nil {
-			holdValue(t, &once, c.UsesUp.Hash)
-		}
+		holdIfAny(t, &once, c.UsesUp)
 		if err := t.send(); err != nil {
 			return storage.Connection{}, storage.Unknown, err
 		}

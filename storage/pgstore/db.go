@@ -35,13 +35,14 @@ type db struct {
 	staleFor time.Duration
 	schema   string // quoted, with the dot behind it
 	closed   atomic.Bool
-	clock    clock
+	clock    database.Clock
 	// now is the clock of this instance.
 	now func() time.Time
 	// observe, unless nil, is told of each verb.
 	observe storage.Observer
 	// moves uses a schema whatever mark of a move is on it.
 	moves bool
+	use   schemaUse
 	// changes tells other processes what verbs changed.
 	changes *changes.Watcher
 }
@@ -57,17 +58,9 @@ func view[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql
 	}
 	var out T
 	began := time.Now()
-	err := d.retry(ctx, func(ctx context.Context) error {
-		rows, err := d.pool.Query(ctx, d.sql(sql), args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		if out, err = scan(rows); err != nil {
-			return err
-		}
-		rows.Close()
-		return rows.Err()
+	err := d.verb(ctx, func(ctx context.Context) (err error) {
+		out, err = ask(ctx, d, scan, sql, args...)
+		return err
 	})
 	d.observe.Observe(false, began, err)
 	if err != nil {
@@ -76,13 +69,27 @@ func view[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql
 	return out, nil
 }
 
+// ask sends one reading statement.
+func ask[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql string, args ...any) (out T, err error) {
+	rows, err := d.pool.Query(ctx, d.sql(sql), args...)
+	if err != nil {
+		return out, err
+	}
+	defer rows.Close()
+	if out, err = scan(rows); err != nil {
+		return out, err
+	}
+	rows.Close()
+	return out, rows.Err()
+}
+
 // update runs fn in a transaction and returns what its last run did. What it
 // read is undone with its placeholders if it writes nothing.
 func update[T any](ctx context.Context, d *db, fn func(*tx) (T, error)) (T, error) {
 	ahead.Of(ctx).Forget()
 	var out T
 	began := time.Now()
-	err := d.retry(ctx, func(ctx context.Context) error {
+	err := d.verb(ctx, func(ctx context.Context) error {
 		t, err := d.begin(ctx)
 		if err != nil {
 			return err
@@ -107,6 +114,14 @@ func change(ctx context.Context, d *db, fn func(*tx) error) error {
 	return err
 }
 
+// verb is retry for what must not use a schema that is not this program's any more.
+func (d *db) verb(ctx context.Context, fn func(context.Context) error) error {
+	if err := d.use.allowed(); err != nil {
+		return err
+	}
+	return d.retry(ctx, fn)
+}
+
 // retry runs fn until it succeeds, fails for good, or has been tried often enough.
 func (d *db) retry(ctx context.Context, fn func(context.Context) error) error {
 	if d.closed.Load() {
@@ -117,7 +132,7 @@ func (d *db) retry(ctx context.Context, fn func(context.Context) error) error {
 	defer cancel()
 	for try := 0; ; try++ {
 		if cause := d.database.Away(); cause != nil {
-			return d.unreachable(cause)
+			return unreachable(d, cause)
 		}
 		err := fn(ctx)
 		switch {
@@ -134,7 +149,7 @@ func (d *db) retry(ctx context.Context, fn func(context.Context) error) error {
 				return err
 			}
 			d.database.Doubt()
-			return d.unreachable(err)
+			return unreachable(d, err)
 		}
 		// 10 ms and twice as much each time, of which half is by chance.
 		pause := 5 * time.Millisecond << try
@@ -146,41 +161,59 @@ func (d *db) retry(ctx context.Context, fn func(context.Context) error) error {
 	}
 }
 
-// unreachable is the error of a verb that nobody answers.
-func (d *db) unreachable(cause error) error {
-	return &storage.UnreachableError{StaleFor: d.staleFor, Cause: cause}
-}
-
-// measure finds out how far the database's clock is ahead, and that it can be
-// written to.
+// measure finds out how far the database's clock is ahead, that it can be written to,
+// and that the schema is still this program's.
 func (d *db) measure(ctx context.Context) error {
 	type state struct {
-		now      time.Time
-		readOnly string
+		now        time.Time
+		readOnly   string
+		usableFrom int
 	}
-	before := d.now()
-	got, err := view(ctx, d, func(rows pgx.Rows) (s state, err error) {
-		for rows.Next() {
-			err = errors.Join(err, rows.Scan(&s.now, &s.readOnly))
+	var got state
+	var before time.Time
+	err := d.retry(ctx, func(ctx context.Context) (err error) {
+		conn, err := d.pool.Acquire(ctx)
+		if err != nil {
+			return err
 		}
-		return s, err
-	}, `select clock_timestamp(), current_setting('transaction_read_only')`)
+		defer conn.Release()
+		before = d.now() // when there is a connection, which may have been waited for
+		rows, err := conn.Query(ctx, d.sql(`select clock_timestamp(), current_setting('transaction_read_only'), usable_from from {}version`))
+		if err != nil {
+			return err
+		}
+		_, err = pgx.ForEachRow(rows, []any{&got.now, &got.readOnly, &got.usableFrom}, func() error { return nil })
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	if got.readOnly == "on" {
 		return database.ErrReadOnly
 	}
-	d.clock.measured(before, got.now, d.now())
-	return nil
+	d.clock.Measured(before, got.now, d.now())
+	if d.moves {
+		return nil
+	}
+	return d.use.usableFrom(got.usableFrom)
 }
 
 // errNotCommitted: the connection was lost while committing, and the transaction
 // did not happen, nor ever will.
 var errNotCommitted = errors.New("storage: the connection was lost before the transaction was committed")
 
+// undecidedError: the answer to a commit got lost, and whether it happened could not be
+// found out. The verb must not run again: it would meet what it has done itself.
+type undecidedError struct{ error }
+
+func (e *undecidedError) Unwrap() error { return e.error }
+
 // transient reports whether the same may succeed when it is tried again.
 func transient(err error) bool {
+	var undecided *undecidedError
+	if errors.As(err, &undecided) {
+		return false
+	}
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
 		return true
@@ -189,6 +222,7 @@ func transient(err error) bool {
 	if errors.As(err, &answer) {
 		switch answer.Code {
 		case "40001", "40P01", // serialization failure, deadlock
+			ambiguous,
 			"57P01", "57P02", "57P03", // the server stops, crashes, starts
 			"25006", // it became a standby
 			"25P03", // this process stood still for so long that its transaction was ended
@@ -197,13 +231,18 @@ func transient(err error) bool {
 		}
 		return strings.HasPrefix(answer.Code, "08")
 	}
-	if errors.Is(err, errNotCommitted) || errors.Is(err, instances.ErrSwept) {
+	if errors.Is(err, errNotCommitted) || errors.Is(err, instances.ErrSwept) || errors.Is(err, database.ErrPooled) {
 		return true
 	}
 	return lost(err)
 }
 
-// lost reports whether the connection failed, so that the answer is not known.
+// ambiguous is how a database of several nodes says that it does not know either whether
+// it committed (statement_completion_unknown).
+const ambiguous = "40003"
+
+// lost reports whether the connection failed, so that the answer is not known, or the
+// database does not know it.
 func lost(err error) bool {
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
@@ -211,46 +250,7 @@ func lost(err error) bool {
 	}
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) {
-		return strings.HasPrefix(answer.Code, "57P0") || strings.HasPrefix(answer.Code, "08")
+		return strings.HasPrefix(answer.Code, "57P0") || strings.HasPrefix(answer.Code, "08") || answer.Code == ambiguous
 	}
 	return isNetwork(err) || pgconn.SafeToRetry(err)
-}
-
-// clock translates between the time of this instance, which callers give and
-// get, and that of the database, which is what is stored: several instances may
-// disagree by minutes, and a record must end for all of them at once.
-//
-// The difference counts in whole seconds, and below two of them not at all:
-// clocks that are kept by NTP agree, and a measurement takes a round trip.
-type clock struct{ seconds atomic.Int64 }
-
-func (c *clock) offset() time.Duration { return time.Duration(c.seconds.Load()) * time.Second }
-
-// measured notes what the database's clock showed between two of ours, unless it
-// took so long, as while a connection is waited for, that it says little.
-func (c *clock) measured(before, database, after time.Time) {
-	if after.Sub(before) > time.Second {
-		return
-	}
-	ahead := database.Sub(before.Add(after.Sub(before) / 2)).Round(time.Second)
-	if ahead.Abs() < 2*time.Second {
-		ahead = 0
-	}
-	c.seconds.Store(int64(ahead / time.Second))
-}
-
-func (c *clock) toDatabase(times ...*time.Time) { shift(c.offset(), times) }
-
-func (c *clock) fromDatabase(times ...*time.Time) { shift(-c.offset(), times) }
-
-// shift moves times, but for the zero one, which means none.
-func shift(by time.Duration, times []*time.Time) {
-	if by == 0 {
-		return
-	}
-	for _, t := range times {
-		if !t.IsZero() {
-			*t = t.Add(by)
-		}
-	}
 }

@@ -46,6 +46,47 @@ func (s *authStore) RevokeGrant(ctx context.Context, id string, now time.Time) (
 	})
 }
 
+// ChangeGrant implements storage.AuthStore. An access token that is revoked meanwhile
+// stays so.
+func (s *authStore) ChangeGrant(ctx context.Context, c storage.GrantChange) (storage.Revocation, error) {
+	return update(ctx, s.db, func(t *tx) (rev storage.Revocation, err error) {
+		var f family
+		lockFamily(t, &f, `$1::bytea`, []byte(c.ID))
+		if err := t.send(); err != nil {
+			return rev, err
+		}
+		g, found, err := s.filledGrant(f.owned, c.Now)
+		if err == nil && found && g.ID != c.ID {
+			err = record.ErrCorrupt // somebody moved the record
+		}
+		if err != nil {
+			return rev, err
+		}
+		if grantVerdict(g, found, c.Now) != storage.OK {
+			return rev, storage.ErrNotFound
+		}
+		if err := c.Apply(&g); err != nil {
+			return rev, err
+		}
+		keepUntil := g.ExpiresAt
+		for hash, body := range f.tokens {
+			a, _, err := s.accessToken(hash, body)
+			if err != nil {
+				return rev, err
+			}
+			g.Limit(&a)
+			keepUntil = latest(keepUntil, a.ExpiresAt)
+			keep := t.keep(a.ExpiresAt)
+			t.clock.ToDatabase(accessTimes(&a)...)
+			t.exec(`update {}access_tokens set keep_until = $2, body = $3 where hash = $1`, key(hash), keep, record.AppendAccessToken(nil, a))
+		}
+		updateGrant(t, g, keepUntil)
+		rev = storage.Revocation{AccessTokens: g.AccessTokens, GrantIDs: []string{g.ID}}
+		t.tell(storage.Change{Kind: storage.TokensEnded, Revocation: rev})
+		return rev, nil
+	})
+}
+
 // maxPage bounds how many records one page looks at.
 const maxPage = 4096
 
@@ -65,7 +106,7 @@ func (s *authStore) GrantsOfClient(ctx context.Context, issuer, clientID, after 
 func (s *authStore) grants(ctx context.Context, condition string, client []byte, after string, limit int, now time.Time) (grants []storage.Grant, next string, err error) {
 	limit = min(max(limit, 0), maxPage)
 	at := now
-	s.clock.toDatabase(&at)
+	s.clock.ToDatabase(&at)
 	type page struct {
 		found []owned
 		last  []byte // the ID of the last that was looked at, or handed out
@@ -113,10 +154,11 @@ func (s *authStore) grants(ctx context.Context, condition string, client []byte,
 	return grants, next, nil
 }
 
+const grantsOfSubject = `select g.body, p.body from {}grants g left join {}persons p on p.id = g.person where g.of_subject = $1`
+
 // GrantsOf implements storage.AuthStore.
 func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]storage.Grant, error) {
-	all, err := view(ctx, s.db, manyOwned, `select g.body, p.body from {}grants g left join {}persons p on p.id = g.person
-		where g.of_subject = $1`, record.Digest(issuer, subject))
+	all, err := view(ctx, s.db, manyOwned, grantsOfSubject, record.Digest(issuer, subject))
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +198,7 @@ func insertGrant(t *tx, g storage.Grant, code storage.Hash, p place) {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		[]byte(g.ID), record.Digest(g.Issuer, g.ClientID), record.Digest(g.Issuer, g.Identity.Subject), personOf(g.Issuer, g.Identity),
 		keys(g.AccessTokens), optional(g.RefreshToken), key(code),
-		p.sender, p.group, t.queuedAt(p), t.nanos(g.ExpiresAt), t.keep(g.ExpiresAt), grantBody(t, g))
+		p.sender, p.group, queuedAt(t.db, p), t.nanos(g.ExpiresAt), t.keep(g.ExpiresAt), grantBody(t, g))
 }
 
 // updateGrant keeps the grant until the given time: never less than its tokens,
@@ -167,7 +209,7 @@ func updateGrant(t *tx, g storage.Grant, keepUntil time.Time) {
 }
 
 func grantBody(t *tx, g storage.Grant) []byte {
-	t.clock.toDatabase(grantTimes(&g)...)
+	t.clock.ToDatabase(grantTimes(&g)...)
 	return record.AppendGrant(nil, g)
 }
 
@@ -221,4 +263,22 @@ func removeGrant(t *tx, id []byte) {
 			select r.predecessor from {}grants g join {}refresh_tokens r on r.hash = g.refresh_token where g.id = $1)`, id)
 	}
 	t.exec(`delete from {}grants where id = $1`, id)
+}
+
+// spareGrants spares valid grants, as long as there are others.
+func spareGrants(t *tx, now time.Time) func(queued) bool {
+	return func(other queued) bool {
+		g, found, err := t.grant(other.body)
+		return err == nil && grantVerdict(g, found, now) == storage.OK
+	}
+}
+
+// dropGrant removes grants, and tells others of it.
+func dropGrant(t *tx) func(queued) {
+	return func(other queued) {
+		removeGrant(t, other.id)
+		if g, found, err := t.grant(other.body); err == nil && found {
+			t.tell(storage.Change{Kind: storage.TokensEnded, Revocation: storage.Revocation{AccessTokens: g.AccessTokens, GrantIDs: []string{g.ID}}})
+		}
+	}
 }

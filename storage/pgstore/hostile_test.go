@@ -21,7 +21,7 @@ import (
 // Whatever strings a verb gets, in all places where there are any, it answers, or
 // refuses; it changes no statement, and no connection is lost by it.
 func TestHostileStrings_M14(t *testing.T) {
-	server := startServer(t, pgtest.Options{})
+	server := pgtest.For(t, pgtest.Options{})
 	s := openAt(t, Options{DSN: server.DSN(), Schema: "hostile"})
 	now := time.Now()
 	const canary = "canary"
@@ -97,13 +97,26 @@ func callWith(ctx context.Context, verb reflect.Value, text string, now time.Tim
 		}
 		fill(in[i], text, until)
 		until = until.Add(-time.Minute) // what ends is named before what time it is
-		if sub, ok := in[i].Addr().Interface().(*storage.Submission); ok {
-			sub.Session, sub.Adopt = storage.Hash{}, nil // so that it fits together
-		}
+		fit(in[i].Addr().Interface())
 	}
 	out := verb.Call(in)
 	err, _ := out[len(out)-1].Interface().(error)
 	return err
+}
+
+// fit makes what was filled fit together where a store refuses it otherwise.
+func fit(argument any) {
+	switch a := argument.(type) {
+	case *storage.Submission:
+		a.Session, a.Adopt = storage.Hash{}, nil
+		a.Begins.Session = a.Session
+	case *storage.ServiceGrant:
+		a.Grant.RefreshToken, a.Grant.AccessTokens, a.Grant.Chosen, a.Access.Chosen = nil, nil, nil, nil
+		a.Access.Identity = a.Grant.Identity
+	case *storage.PersonLogin:
+		a.Browser = nil
+		a.Flow.Session, a.Flow.Submitted, a.Flow.Identity = storage.Hash{}, false, a.Person.Identity()
+	}
 }
 
 // fill puts the text into all that can have it.
@@ -118,6 +131,13 @@ func fill(v reflect.Value, text string, when time.Time) {
 			panic(err) // of a string there is always one
 		}
 		v.SetBytes(document)
+		return
+	}
+	if c, ok := v.Addr().Interface().(*storage.Choice); ok { // as far as one can be stored
+		*c = storage.Choice{Resource: text, Others: storage.NoOthers}
+		if text != "" && len(text) <= storage.MaxChosenLength {
+			c.Tools, c.Without = []string{text}, []string{text}
+		}
 		return
 	}
 	switch v.Kind() {

@@ -26,10 +26,15 @@ func (s *authStore) Code(ctx context.Context, h storage.Hash, now time.Time) (st
 func (s *authStore) ClaimCode(ctx context.Context, c storage.CodeClaim) (storage.CodeResult, error) {
 	return update(ctx, s.db, func(t *tx) (res storage.CodeResult, err error) {
 		var f family
-		var b []byte
+		var b, once []byte
 		lockFamily(t, &f, `select grant_id from {}codes where hash = $1`, key(c.Hash))
 		t.query(one(&b), `select body from {}codes where hash = $1 for update`, key(c.Hash))
+		holdIfAny(t, &once, c.UsesUp)
 		if err := t.send(); err != nil {
+			return res, err
+		}
+		if was, err := useUpIfAny(t, once, c.UsesUp, c.Now); was || err != nil {
+			res.Verdict = storage.AlreadyUsed
 			return res, err
 		}
 		code, found, err := s.code(c.Hash, b)
@@ -37,6 +42,9 @@ func (s *authStore) ClaimCode(ctx context.Context, c storage.CodeClaim) (storage
 			return res, err
 		}
 		g, there, err := s.grant(f.body)
+		if err == nil && there && code.GrantID != g.ID {
+			err = record.ErrCorrupt // somebody moved the record
+		}
 		if err != nil {
 			return res, err
 		}
@@ -99,6 +107,34 @@ func updateCode(t *tx, c storage.Code, keepUntil time.Time) error {
 	return err
 }
 
+// IssueGrant implements storage.AuthStore.
+func (s *authStore) IssueGrant(ctx context.Context, of storage.ServiceGrant) (storage.Verdict, error) {
+	if err := of.Check(); err != nil {
+		return storage.Unknown, err
+	}
+	return update(ctx, s.db, func(t *tx) (storage.Verdict, error) {
+		g := of.Grant
+		g.AccessTokens, g.LastUsedAt = []storage.Hash{of.Access.Hash}, of.Now
+		q := &queue{
+			table: "grants", id: []byte(g.ID), place: place{sender: record.Digest("service grants", g.Issuer, g.Identity.Subject), at: g.CreatedAt},
+			ofSender: of.Max, spare: spareGrants(t, of.Now), drop: dropGrant(t),
+		}
+		var once []byte
+		lockQueue(t, q)
+		look(t, q)
+		holdIfAny(t, &once, of.UsesUp)
+		if err := t.send(); err != nil {
+			return storage.Unknown, err
+		}
+		if was, err := useUpIfAny(t, once, of.UsesUp, of.Now); was || err != nil {
+			return storage.AlreadyUsed, err
+		}
+		insertGrant(t, g, storage.Hash{}, q.place) // it has no code
+		putAccessToken(t, of.Access)
+		return storage.OK, enter(t, q)
+	})
+}
+
 // AccessToken implements storage.AuthStore.
 func (s *authStore) AccessToken(ctx context.Context, h storage.Hash, now time.Time) (storage.AccessToken, error) {
 	o, err := view(ctx, s.db, oneOwned, `select t.body, p.body from {}access_tokens t left join {}persons p on p.id = t.person where t.hash = $1`, key(h))
@@ -130,16 +166,18 @@ func (s *authStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issue
 	})
 }
 
-// family is a grant, which is locked, its person, and how long its access tokens live.
+// family is a grant, which is locked, its person, and its access tokens with how long
+// they live.
 type family struct {
 	owned
-	ends map[storage.Hash]time.Time
+	ends   map[storage.Hash]time.Time
+	tokens map[storage.Hash][]byte
 }
 
 // lockFamily queues the lock of the grant that the text of a statement, with its
 // argument, selects the ID of. Whatever is read after it stays as it is.
 func lockFamily(t *tx, f *family, which string, args ...any) {
-	f.ends = make(map[storage.Hash]time.Time)
+	f.ends, f.tokens = make(map[storage.Hash]time.Time), make(map[storage.Hash][]byte)
 	t.query(one(&f.body), `select body from {}grants where id = (`+which+`) for update`, args...)
 	t.query(one(&f.person), `select p.body from {}grants g join {}persons p on p.id = g.person where g.id = (`+which+`)`, args...)
 	t.query(func(rows pgx.Rows) error {
@@ -152,8 +190,8 @@ func lockFamily(t *tx, f *family, which string, args ...any) {
 			if err != nil {
 				return err
 			}
-			t.clock.fromDatabase(&end)
-			f.ends[storage.Hash(hash)] = end
+			t.clock.FromDatabase(&end)
+			f.ends[storage.Hash(hash)], f.tokens[storage.Hash(hash)] = end, body
 		}
 		return rows.Err()
 	}, `select hash, body from {}access_tokens where hash in (select unnest(access_tokens) from {}grants where id = (`+which+`))`, args...)
@@ -168,6 +206,7 @@ func issue(t *tx, g storage.Grant, ends map[storage.Hash]time.Time, i storage.Is
 	if i.Access.GrantID != g.ID || i.Refresh != nil && i.Refresh.GrantID != g.ID {
 		return g, rev, errForeignIssue
 	}
+	g.Limit(&i.Access)
 	live := make([]storage.Hash, 0, len(g.AccessTokens)+1)
 	for _, h := range g.AccessTokens {
 		if end, found := ends[h]; found && !ended(end, now) {
@@ -196,7 +235,7 @@ func issue(t *tx, g storage.Grant, ends map[storage.Hash]time.Time, i storage.Is
 
 func putAccessToken(t *tx, a storage.AccessToken) {
 	keep := t.keep(a.ExpiresAt)
-	t.clock.toDatabase(accessTimes(&a)...)
+	t.clock.ToDatabase(accessTimes(&a)...)
 	t.exec(`insert into {}access_tokens (hash, person, keep_until, body) values ($1, $2, $3, $4)
 		on conflict (hash) do update set person = excluded.person, keep_until = excluded.keep_until, body = excluded.body`,
 		key(a.Hash), personOf(a.Issuer, a.Identity), keep, record.AppendAccessToken(nil, a))

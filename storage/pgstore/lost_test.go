@@ -9,9 +9,11 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
@@ -21,6 +23,19 @@ import (
 type cut struct {
 	at     atomic.Int64 // counts requests down; 0 breaks none
 	answer bool         // the request arrives, its answer does not
+	// refuses counts down how many connections are refused once it broke.
+	refuses atomic.Int64
+}
+
+func (c *cut) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.at.Load() == 0 && c.refuses.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &cutConn{Conn: conn, cut: c}, nil
 }
 
 type cutConn struct {
@@ -67,13 +82,7 @@ func TestLostAnswers_D13(t *testing.T) {
 					t.Fatal(err)
 				}
 				broken := &cut{answer: answer}
-				c.pool.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-					conn, err := new(net.Dialer).DialContext(ctx, network, address)
-					if err != nil {
-						return nil, err
-					}
-					return &cutConn{Conn: conn, cut: broken}, nil
-				}
+				c.pool.ConnConfig.DialFunc = broken.dial
 				s, err := Open(t.Context(), c)
 				if err != nil {
 					t.Fatal(err)
@@ -90,6 +99,42 @@ func TestLostAnswers_D13(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Who cannot find out either whether the commit happened whose answer got lost is told
+// of an error, and never of what the verb comes to when it runs once more.
+func TestLostAnswerThatCannotBeLookedUp_D13(t *testing.T) {
+	_, schema, _ := openSchema(t, schemas)
+	unknown := 0
+	for at := int64(1); at <= 8; at++ {
+		c, err := Parse(Options{DSN: server.DSN(), Schema: schema, MaxConnections: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := &cut{answer: true}
+		c.pool.ConnConfig.DialFunc = broken.dial
+		broken.at.Store(1 << 40)
+		s, err := Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		broken.refuses.Store(maxRetries + 3) // each try to look it up, and twice that the server is asked to cancel
+		broken.at.Store(at)
+		first, err := s.UseOnce(t.Context(), storage.HashOf(fmt.Sprint("value ", at)), now.Add(time.Hour), now)
+		if !first && err == nil {
+			t.Errorf("the answer to request %d got lost: whoever used the value hears that somebody else has", at)
+		}
+		if storage.Unreachable(err) {
+			unknown++
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if unknown == 0 {
+		t.Error("no answer to a commit got lost")
 	}
 }
 
@@ -136,6 +181,7 @@ func TestRestarts_D14(t *testing.T) {
 	if len(acknowledged) < 20 {
 		t.Errorf("only %d acknowledged", len(acknowledged))
 	}
+	oauthtest.Eventually(t, "the database does not come back", func() bool { return s.Check(t.Context()) == nil })
 	for value, times := range acknowledged {
 		if used, err := s.Used(t.Context(), value, now); times != 1 || err != nil || !used {
 			t.Errorf("acknowledged %d times, used %t, %v", times, used, err)
@@ -218,10 +264,7 @@ func TestRoundTrips(t *testing.T) {
 		t.Fatal(err)
 	}
 	requests := new(cut)
-	c.pool.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		return &cutConn{Conn: conn, cut: requests}, err
-	}
+	c.pool.ConnConfig.DialFunc = requests.dial
 	s, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

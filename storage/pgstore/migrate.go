@@ -36,6 +36,8 @@ var migrations = []migration{
 	{file: "migrations/005.sql", usableFrom: 1},
 	{file: "migrations/006.sql", usableFrom: 1},
 	{file: "migrations/007.sql", usableFrom: 1},
+	{file: "migrations/008.sql", usableFrom: 1},
+	{file: "migrations/009.sql", usableFrom: 1},
 }
 
 // migrate brings the schema up to date. Of several processes one does, and the
@@ -218,14 +220,14 @@ func (p MovePlace) open(ctx context.Context, d *db, look bool) (*moving.Side, er
 	if look && version < len(migrations) {
 		return nil, fmt.Errorf("schema %q has version %d and not %d, and is not changed by only looking; leave away --dry-run", p.Config.schema, version, len(migrations))
 	}
-	if err := d.retry(ctx, func(ctx context.Context) error { return d.migrate(ctx, p.Config.schema) }); err != nil {
+	if err := d.retry(ctx, func(context.Context) error { return d.migrate(ctx, p.Config.schema) }); err != nil { // for as long as it takes
 		return nil, err
 	}
 	if err := d.measure(ctx); err != nil {
 		return nil, err
 	}
 	side := &moving.Side{
-		Pool: d.database, Schema: p.Config.schema, Ahead: d.clock.offset(), UsableFrom: migrations[len(migrations)-1].usableFrom,
+		Pool: d.database, Schema: p.Config.schema, Ahead: d.clock.Offset(), UsableFrom: migrations[len(migrations)-1].usableFrom,
 		Retry: d.retry, Explain: func(err error) error { return explain(err, p.Config) },
 	}
 	if version > len(migrations) { // a newer program's, that this one can use

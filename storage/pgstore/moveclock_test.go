@@ -25,7 +25,7 @@ func TestMoveBetweenClocks(t *testing.T) {
 	}
 	ends := now.Add(time.Hour)
 	_, err = file.UseOnce(t.Context(), storage.HashOf("jti"), ends, now)
-	_, _, person := file.SavePerson(t.Context(), storage.Person{Issuer: "i", Subject: "alice", DueAt: now.Add(time.Minute), ExpiresAt: ends}, now)
+	_, _, person := file.SavePerson(t.Context(), storage.PersonLogin{Person: storage.Person{Issuer: "i", Subject: "alice", DueAt: now.Add(time.Minute), ExpiresAt: ends}}, now)
 	_, _, key := file.PutVirtualKey(t.Context(), storage.VirtualKey{Issuer: "i", Look: "a"})
 	if err := errors.Join(err, person, key, file.PutSiteValue(t.Context(), storage.SiteValue{Issuer: "i", Name: "n", Text: "t", ExpiresAt: ends}), file.Close()); err != nil {
 		t.Fatal(err)
@@ -33,14 +33,14 @@ func TestMoveBetweenClocks(t *testing.T) {
 	there := moveApart(t, ahead, boltstore.MovePlace{Path: path}, MovePlace{parsed(t, schema)})
 
 	s := open(t, schema)
-	s.db.clock.seconds.Store(int64(ahead / time.Second)) // the machine that moved it
+	s.db.clock.Set(ahead) // the machine that moved it
 	if v, err := s.SiteValue(t.Context(), "i", "n", now); err != nil || !v.ExpiresAt.Equal(ends) {
 		t.Errorf("site value %+v, %v; want it to end at %v", v, err, ends)
 	}
 	if due, err := s.DuePersons(t.Context(), "i", 9, now, ends); err != nil || len(due) != 0 {
 		t.Errorf("due too early: %+v, %v", due, err)
 	}
-	s.db.clock.seconds.Store(0) // another, which agrees with the database
+	s.db.clock.Set(0) // another, which agrees with the database
 	at := ends.Add(ahead)
 	if v, err := s.SiteValue(t.Context(), "i", "n", now); err != nil || !v.ExpiresAt.Equal(at) {
 		t.Errorf("site value %+v, %v; want it to end at %v", v, err, at)

@@ -22,8 +22,8 @@ var mutants = map[string]struct{ statement, part, to string }{
 	"what has no row yet is not locked":             {`insert into {}locks`, `do update set keep_until = excluded.keep_until`, `do nothing`},
 	"a one-time value is not held":                  {`insert into {}used_values`, `do update set hash = excluded.hash returning body`, `do nothing returning body`},
 	"a connect state can be claimed again":          {`delete from {}connect_states where hash = \$1 and browser`, `delete from (\S+) where hash = \$1 and browser = \$2 returning body as answer`, `select body as answer from $1 where hash = $$1 and browser = $$2`},
-	"a commit of which nobody heard did its work":   {`select done, answer from {}attempts`, `select done`, `select true`},
-	"a commit of which nobody heard did nothing":    {`select done, answer from {}attempts`, `select done`, `select false`},
+	"a commit of which nobody heard did its work":   {`insert into {}attempts .* returning a.done`, `returning a.done`, `returning true`},
+	"a commit of which nobody heard did nothing":    {`insert into {}attempts .* returning a.done`, `returning a.done`, `returning false`},
 	"a commit leaves no attempt":                    {`insert into {}attempts .* values \(\$1, true, \$2\)`, `insert into .*`, `select $$1::bytea, $$2::bigint`},
 	"the sweep comes an hour early":                 {`delete from {}\w+ where .* keep_until between \$1 and \$2`, `and \$2`, `and $$2 + 3600`},
 	"a revoked grant keeps its access tokens":       {`delete from {}access_tokens where hash = any`, `$`, ` and false`},
@@ -38,6 +38,7 @@ var mutants = map[string]struct{ statement, part, to string }{
 	"a change is skipped":                           {`from {}changes where number > \$2`, `number > \$2 order`, `number > $$2 + 1 order`},
 	"one event more than there may be":              {`update {}rates`, `used_until <= bound`, `used_until <= bound + 60000000`},
 	"an instance that left is still there":          {`delete from {}instances where id = \$1`, `$`, ` and false`},
+	"a login does not lock the person":              {`insert into {}persons \(id, issuer, keep_until, body\) values \(\$1, '', 0, ''\)`, `do update set id = excluded.id returning body`, `do nothing returning body`},
 	"a person can be ended while they change":       {`select body from {}persons where id = \$1 for update`, ` for update$`, ``},
 }
 

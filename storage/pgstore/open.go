@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,8 @@ type Options struct {
 	// ListenDSN is a connection string to the same database, on which notifications
 	// arrive: one past a pooler. Default: DSN.
 	ListenDSN string
+	// RenewListen is Renew for ListenDSN.
+	RenewListen func() (string, error)
 	// StaleFor is for how long what was read goes on while the database cannot be
 	// reached; zero for not at all.
 	StaleFor time.Duration
@@ -53,7 +56,7 @@ type Options struct {
 type Config struct {
 	database *database.Config
 	pool     *pgxpool.Config // of database
-	listen   *pgx.ConnConfig
+	listen   *database.Config
 	schema   string
 	staleFor time.Duration
 	observe  storage.Observer
@@ -79,7 +82,7 @@ func Parse(o Options) (*Config, error) {
 	default:
 		c.pool.MaxConns = DefaultMaxConnections
 	}
-	c.listen = c.pool.ConnConfig
+	c.listen = parsed
 	if o.ListenDSN != "" {
 		listen, err := database.Parse(o.ListenDSN)
 		switch {
@@ -88,7 +91,8 @@ func Parse(o Options) (*Config, error) {
 		case err != nil:
 			return nil, &ListenError{err}
 		}
-		c.listen = listen.Pool.ConnConfig
+		listen.Renew = o.RenewListen
+		c.listen = listen
 	}
 	return c, nil
 }
@@ -99,7 +103,7 @@ func (c *Config) Key() string { return c.database.Name() + " schema " + c.schema
 
 // Open connects, and brings the schema up to date. The store outlives ctx.
 func Open(ctx context.Context, c *Config) (*Store, error) {
-	d := &db{schema: pgx.Identifier{c.schema}.Sanitize() + ".", staleFor: c.staleFor, observe: c.observe, now: c.now}
+	d := &db{schema: pgx.Identifier{c.schema}.Sanitize() + ".", staleFor: c.staleFor, observe: c.observe, now: c.now, clock: database.Clock{Warn: c.database.Warn}}
 	var err error
 	if d.database, err = database.Open(ctx, c.database, d.reach.changed); err != nil {
 		return nil, explain(err, c)
@@ -139,8 +143,8 @@ func (d *db) watch(ctx context.Context, c *Config) (err error) {
 		Tell: func(ctx context.Context, told storage.Change) error {
 			return change(ctx, d, func(t *tx) error { t.tell(told); return nil })
 		},
-		Soon:   func(in time.Duration) int64 { return int64(record.Until(d.now().Add(in + d.clock.offset()))) },
-		Listen: c.listen, Schema: c.schema,
+		Soon:   func(in time.Duration) int64 { return int64(record.Until(d.now().Add(in + d.clock.Offset()))) },
+		Listen: c.listen.Current, Schema: c.schema,
 	})
 	return err
 }
@@ -171,6 +175,30 @@ func (s *Store) OnReach(told func(cause error, lasted time.Duration)) {
 }
 
 var _ storage.RemoteStore = (*Store)(nil)
+
+// unreachable is the error of a verb that nobody answers.
+func unreachable(d *db, cause error) error {
+	return &storage.UnreachableError{StaleFor: d.staleFor, Cause: cause}
+}
+
+// schemaUse knows whether a schema that is open is still this program's.
+type schemaUse struct{ ended atomic.Bool }
+
+// usableFrom notes from which version on programs can use the schema by now.
+func (u *schemaUse) usableFrom(version int) error {
+	u.ended.Store(version > len(migrations))
+	return u.allowed()
+}
+
+func (u *schemaUse) allowed() error {
+	if u.ended.Load() {
+		return errNotOurs
+	}
+	return nil
+}
+
+// errNotOurs: a schema that was open was moved, or migrated further.
+var errNotOurs = errors.New("the schema must not be used by this program any more: its records were moved, or a newer program has changed it; start Caddy again, which says where they are")
 
 // errNewerSchema: a newer program has changed the schema.
 type errNewerSchema struct {

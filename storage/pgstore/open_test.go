@@ -49,6 +49,8 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 	}{
 		"wrong password":    {socket + "user=secretive password=canary dbname=postgres", "", `the database refused user "secretive"; check user and password`},
 		"no such database":  {socket + "user=postgres dbname=nowhere", "", `there is no database "nowhere"; create it: CREATE DATABASE nowhere`},
+		"unknown parameter": {socket + "user=postgres dbname=postgres schema=x", "", `remove it (the schema is the option schema of storage postgres): FATAL: unrecognized configuration parameter "schema"`},
+		"value not taken":   {socket + "user=postgres dbname=postgres lock_timeout=soon", "", `the DSN has a parameter that the database does not take`},
 		"unreachable":       {"host=127.0.0.1 port=1 user=postgres password=canary sslmode=disable", "", "cannot reach the database at 127.0.0.1 port 1; check host and port"},
 		"newer schema":      {server.DSN(), newer, `schema "` + newer + `" has version 99, and this program knows up to ` + strconv.Itoa(len(migrations)) + `; run the newer program`},
 		"read-only":         {socket + "user=reader dbname=postgres", schema, "the database is a read-only replica; name the primary"},
@@ -83,8 +85,8 @@ func TestMigrateFirstVersion(t *testing.T) {
 	}
 	sql(t, "drop table "+schema+".virtual_keys, "+schema+".virtual_key_changes, "+schema+".persons, "+schema+".instances, "+schema+".rates, "+schema+".changes; "+
 		"alter table "+schema+".access_tokens drop column person; alter table "+schema+".grants drop column person; "+
-		"alter table "+schema+".flows drop column person, drop column owner; alter table "+schema+".connect_states drop column browser, drop column flow; "+
-		"alter table "+schema+".attempts drop column answer; alter table "+schema+".browser_sessions drop column person; "+
+		"alter table "+schema+".flows drop column person, drop column owner; alter table "+schema+".connect_states drop column browser, drop column flow, drop column session, drop column client; "+
+		"alter table "+schema+".attempts drop column answer; alter table "+schema+".browser_sessions drop column person, drop column owner; "+
 		"drop index "+schema+".grants_of_client_by_id; create index grants_of_client on "+schema+".grants (of_client) where of_client is not null; "+
 		"update "+schema+".version set version = 1, usable_from = 1")
 	_ = s.Close()
@@ -162,8 +164,8 @@ func TestClocksApart(t *testing.T) {
 	defer func() { _, _ = ahead.Close(), behind.Close() }()
 	// Their own clocks, as their callers have them.
 	now := time.Now()
-	ahead.db.clock.seconds.Store(-600)
-	behind.db.clock.seconds.Store(600)
+	ahead.db.clock.Set(-10 * time.Minute)
+	behind.db.clock.Set(10 * time.Minute)
 	aheads, behinds := now.Add(10*time.Minute), now.Add(-10*time.Minute)
 	value := storage.SiteValue{Issuer: "https://a.example", Name: "n", ExpiresAt: aheads.Add(time.Minute)}
 	if err := ahead.PutSiteValue(t.Context(), value); err != nil {

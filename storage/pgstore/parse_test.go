@@ -1,9 +1,15 @@
 package pgstore
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/database"
 )
 
 // Over a network the database proves who it is.
@@ -43,28 +49,19 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Clocks that agree to a second are the same; others are told apart exactly.
-func TestClock(t *testing.T) {
-	at := time.Date(2026, 11, 28, 8, 0, 0, 5, time.UTC)
-	for ahead, want := range map[time.Duration]time.Duration{
-		0: 0, 1400 * time.Millisecond: 0, -1400 * time.Millisecond: 0,
-		10*time.Minute + 100*time.Millisecond: 10 * time.Minute, -3 * time.Second: -3 * time.Second,
+// What was not done may be tried again; what may have been done is not, and nor is what
+// will fail again.
+func TestTransient(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{errNotCommitted, true}, {fmt.Errorf("connecting: %w", database.ErrPooled), true}, {io.ErrUnexpectedEOF, true},
+		{&pgconn.PgError{Code: "40003"}, true}, {&pgconn.PgError{Code: "57014"}, false}, {errNotOurs, false},
+		{&undecidedError{&storage.UnreachableError{Cause: io.ErrUnexpectedEOF}}, false}, {&undecidedError{&pgconn.PgError{Code: "40001"}}, false},
 	} {
-		var c clock
-		c.measured(at, at.Add(ahead), at)
-		if got := c.offset(); got != want {
-			t.Errorf("%v ahead: offset %v, want %v", ahead, got, want)
-		}
-		if c.measured(at, at.Add(time.Hour), at.Add(2*time.Second)); c.offset() != want {
-			t.Errorf("%v ahead: a slow measurement counts", ahead)
-		}
-		moved, zero := at, time.Time{}
-		c.toDatabase(&moved, &zero)
-		if !moved.Equal(at.Add(want)) || !zero.IsZero() {
-			t.Errorf("%v ahead: %v, %v", ahead, moved, zero)
-		}
-		if c.fromDatabase(&moved); !moved.Equal(at) {
-			t.Errorf("%v ahead: there and back is %v", ahead, moved)
+		if got := transient(tt.err); got != tt.want {
+			t.Errorf("%v: transient %t, want %t", tt.err, got, tt.want)
 		}
 	}
 }

@@ -22,29 +22,6 @@ func (s *personStore) Person(ctx context.Context, issuer, subject string, now ti
 	return live(p, found && !ended(p.ExpiresAt, now), err)
 }
 
-// SavePerson implements storage.PersonStore. A person who is not there yet is held
-// by an empty row, which is gone if the verb refuses.
-func (s *personStore) SavePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {
-	return decidePerson(ctx, s.db, func(t *tx) (storage.Person, storage.Verdict, error) {
-		var b []byte
-		t.query(one(&b), `insert into {}persons (id, issuer, keep_until, body) values ($1, '', 0, '')
-			on conflict (id) do update set id = excluded.id returning body`, record.Digest(p.Issuer, p.Subject))
-		if err := t.send(); err != nil {
-			return p, storage.Unknown, err
-		}
-		before, _, err := s.person(b, p.Issuer, p.Subject)
-		if err != nil {
-			return p, storage.Unknown, err
-		}
-		next := p.After(before, now)
-		if next.Ended(p.SecretSession) {
-			return p, storage.SignedOut, nil
-		}
-		tellPerson(t, before, next)
-		return next, storage.OK, putPerson(t, next)
-	})
-}
-
 // UpdatePerson implements storage.PersonStore.
 func (s *personStore) UpdatePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {
 	return decidePerson(ctx, s.db, func(t *tx) (storage.Person, storage.Verdict, error) {
@@ -82,7 +59,7 @@ func decidePerson(ctx context.Context, d *db, verb func(*tx) (storage.Person, st
 func (s *personStore) DuePersons(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.Person, error) {
 	return update(ctx, s.db, func(t *tx) (due []storage.Person, err error) {
 		at := now
-		t.clock.toDatabase(&at)
+		t.clock.ToDatabase(&at)
 		var found [][]byte
 		t.query(many(&found), `select body from {}persons where issuer = $1 and due_at <= $2 and keep_until > $3
 			order by due_at, id limit $4 for update`, record.Digest(issuer), record.Nanos(at), at.Unix(), limit)
@@ -122,13 +99,17 @@ func (s *personStore) EndPerson(ctx context.Context, e storage.PersonEnd) (stora
 }
 
 // endPerson locks the flows before it looks at grants: whoever submits one has
-// stored its grant by then, or finds no flow.
+// stored its grant by then, or finds no flow. It locks them before the sessions, as
+// SaveFlow does.
 func endPerson(t *tx, e storage.PersonEnd) (rev storage.Revocation, verdict storage.Verdict, err error) {
 	subject := record.Digest(e.Issuer, e.Subject)
 	var found, flows, grants [][]byte
 	sessions := make(map[storage.Hash][]byte)
 	t.query(many(&found), `select body from {}persons where id = $1 for update`, subject)
-	t.query(many(&flows), `select body from {}flows where of_subject = $1 order by id for update`, subject)
+	ofSubject := func() {
+		t.query(many(&flows), `select body from {}flows where of_subject = $1 order by id for update`, subject)
+	}
+	ofSubject()
 	t.query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var id, body []byte
@@ -139,6 +120,7 @@ func endPerson(t *tx, e storage.PersonEnd) (rev storage.Revocation, verdict stor
 		}
 		return rows.Err()
 	}, `select id, body from {}browser_sessions where of_subject = $1 order by id for update`, subject)
+	ofSubject() // and those that were saved while a session was waited for
 	t.query(many(&grants), `select body from {}grants where of_subject = $1 order by id for update`, subject)
 	if err := t.send(); err != nil {
 		return rev, storage.Unknown, err

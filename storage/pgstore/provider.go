@@ -111,7 +111,7 @@ func upstreamClientEnded(c storage.UpstreamClient, now time.Time) bool {
 func (s *connectionStore) DueRevocations(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.ProviderRevocation, error) {
 	return update(ctx, s.db, func(t *tx) (due []storage.ProviderRevocation, err error) {
 		at := now
-		t.clock.toDatabase(&at)
+		t.clock.ToDatabase(&at)
 		var found [][]byte
 		t.query(many(&found), `select body from {}revocations where issuer = $1 and due_at <= $2 and keep_until > $3
 			order by due_at, id limit $4 for update`, record.Digest(issuer), record.Nanos(at), at.Unix(), limit)
@@ -153,7 +153,7 @@ func (s *connectionStore) EndRevocation(ctx context.Context, id string) error {
 func putRevocation(t *tx, r storage.ProviderRevocation) error {
 	b, err := encode(t.db, r, revocationTimes)
 	due := r.DueAt
-	t.clock.toDatabase(&due)
+	t.clock.ToDatabase(&due)
 	t.exec(`insert into {}revocations (id, issuer, due_at, keep_until, body) values ($1, $2, $3, $4, $5)
 		on conflict (id) do update set issuer = excluded.issuer, due_at = excluded.due_at, keep_until = excluded.keep_until, body = excluded.body`,
 		[]byte(r.ID), record.Digest(r.Issuer), record.Nanos(due), t.keep(r.ExpiresAt), b)
@@ -202,13 +202,15 @@ func (s *connectionStore) LastDisconnect(ctx context.Context, k storage.Connecti
 	return view(ctx, s.db, func(rows pgx.Rows) (n uint64, err error) {
 		err = oneNumber(&n)(rows)
 		return n, err
-	}, `select number from {}disconnects where id = $1`, disconnectID(k))
+	}, lastDisconnect, disconnectID(k))
 }
+
+const lastDisconnect = `select number from {}disconnects where id = $1`
 
 // rememberDisconnect stores a number that is larger than any before, also than
 // those that were forgotten.
 func rememberDisconnect(t *tx, k storage.ConnectionKey, last uint64, now time.Time) {
-	t.clock.toDatabase(&now)
+	t.clock.ToDatabase(&now)
 	t.exec(`insert into {}disconnects (id, keep_until, number) values ($1, $2, $3)
 		on conflict (id) do update set keep_until = excluded.keep_until, number = excluded.number`,
 		disconnectID(k), int64(record.Until(now.Add(storage.DisconnectMemory))), int64(max(last+1, uint64(now.UnixNano()))))
@@ -224,11 +226,11 @@ func disconnectID(k storage.ConnectionKey) []byte {
 func (s *connectionStore) SaveConnectState(ctx context.Context, state storage.ConnectState) error {
 	return change(ctx, s.db, func(t *tx) error {
 		b, err := encode(s.db, state, stateTimes)
-		t.exec(`insert into {}connect_states (hash, issuer, owner, server, browser, flow, keep_until, body) values ($1, $2, $3, $4, $5, $6, $7, $8)
+		t.exec(`insert into {}connect_states (hash, issuer, owner, server, browser, flow, client, session, keep_until, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			on conflict (hash) do update set issuer = excluded.issuer, owner = excluded.owner, server = excluded.server,
-				browser = excluded.browser, flow = excluded.flow, keep_until = excluded.keep_until, body = excluded.body`,
+				browser = excluded.browser, flow = excluded.flow, client = excluded.client, session = excluded.session, keep_until = excluded.keep_until, body = excluded.body`,
 			key(state.Hash), record.Digest(state.Issuer), record.Digest(state.Owner), record.Digest(state.Server),
-			key(state.Browser), record.FlowOf(state.ConnectionKey), t.keep(state.ExpiresAt), b)
+			key(state.Browser), record.FlowOf(state), record.IDOrNone(state.Client), record.HashOrNone(state.Session), t.keep(state.ExpiresAt), b)
 		return err
 	})
 }

@@ -26,14 +26,6 @@ type place struct {
 	at     time.Time
 }
 
-// queuedAt is when a record entered, by the database's clock, as a parameter.
-func (d *db) queuedAt(p place) *int64 {
-	if p.sender == nil {
-		return nil
-	}
-	return new(d.nanos(p.at))
-}
-
 // queued is a record that may drop out.
 type queued struct{ id, sender, body []byte }
 

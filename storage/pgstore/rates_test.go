@@ -102,7 +102,7 @@ func TestInstances(t *testing.T) {
 	s, schema, _ := openSchema(t, schemas)
 	other := open(t, schema)
 	defer other.Close()
-	other.db.clock.seconds.Store(-600) // its own clock is ten minutes ahead
+	other.db.clock.Set(-10 * time.Minute) // its own clock is ten minutes ahead
 	announce := func(s *Store, id, about string, within time.Duration) []storage.Instance {
 		t.Helper()
 		all, err := s.AnnounceInstance(t.Context(), storage.Instance{ID: id, About: []byte(about)}, within)
@@ -173,7 +173,7 @@ func TestOldestOfAllProcesses_N10(t *testing.T) {
 	s, schema, _ := openSchema(t, schemas)
 	behind := open(t, schema)
 	defer behind.Close()
-	behind.db.clock.seconds.Store(600)
+	behind.db.clock.Set(10 * time.Minute)
 	now := time.Now()
 	for n, id := range []string{"first", "second", "third"} {
 		at, store := now.Add(time.Duration(n)*time.Second), s

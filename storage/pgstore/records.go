@@ -22,13 +22,13 @@ func latest(a, b time.Time) time.Time {
 
 // keep is until when a record with this end is kept, in the database's time.
 func (d *db) keep(t time.Time) int64 {
-	d.clock.toDatabase(&t)
+	d.clock.ToDatabase(&t)
 	return int64(record.Until(t))
 }
 
 // nanos is a time as a column, in the database's time.
 func (d *db) nanos(t time.Time) int64 {
-	d.clock.toDatabase(&t)
+	d.clock.ToDatabase(&t)
 	return record.Nanos(t)
 }
 
@@ -38,6 +38,14 @@ func (d *db) keepOrForever(t time.Time) int64 {
 		return int64(record.Forever)
 	}
 	return d.keep(t)
+}
+
+// queuedAt is when a record entered, by the database's clock, as a parameter.
+func queuedAt(d *db, p place) *int64 {
+	if p.sender == nil {
+		return nil
+	}
+	return new(d.nanos(p.at))
 }
 
 // Which times of a record are translated.
@@ -60,7 +68,7 @@ var (
 
 // encode writes a record as JSON, in the database's time.
 func encode[T any](d *db, r T, times func(*T) []*time.Time) ([]byte, error) {
-	d.clock.toDatabase(times(&r)...)
+	d.clock.ToDatabase(times(&r)...)
 	return json.Marshal(r)
 }
 
@@ -72,7 +80,7 @@ func decode[T any](d *db, body []byte, times func(*T) []*time.Time) (r T, found 
 	if json.Unmarshal(body, &r) != nil {
 		return *new(T), false, record.ErrCorrupt // the cause would quote the record
 	}
-	d.clock.fromDatabase(times(&r)...)
+	d.clock.FromDatabase(times(&r)...)
 	return r, true, nil
 }
 
@@ -84,7 +92,7 @@ func decodeBinary[T any](d *db, body []byte, read func([]byte) (T, error), times
 	if r, err = read(body); err != nil {
 		return *new(T), false, err
 	}
-	d.clock.fromDatabase(times(&r)...)
+	d.clock.FromDatabase(times(&r)...)
 	return r, true, nil
 }
 
@@ -197,6 +205,14 @@ func (d *db) liveFlow(body []byte, now time.Time) (storage.Flow, bool, error) {
 	return f, true, nil
 }
 
+// flowRow are the parameters of insertFlow.
+func flowRow(d *db, f storage.Flow, body []byte) []any {
+	return []any{
+		[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), record.Digest(f.Identity.Subject), personOf(f.Issuer, f.Identity),
+		key(f.Browser), d.keep(f.ExpiresAt), body,
+	}
+}
+
 // pending returns the flows that nobody submitted yet and that are meant.
 func (d *db) pending(found [][]byte, issuer string, now time.Time, meant func(storage.Flow) bool) (all []storage.Flow, err error) {
 	for _, b := range found {
@@ -242,6 +258,6 @@ func (d *db) used(body []byte, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	d.clock.fromDatabase(&expiresAt)
+	d.clock.FromDatabase(&expiresAt)
 	return !ended(expiresAt, now), nil
 }

@@ -33,6 +33,9 @@ func (s *authStore) RefreshToken(ctx context.Context, h storage.Hash, now time.T
 		return t, storage.Grant{}, err
 	}
 	g, found, err := s.filledGrant(b.grant, now)
+	if err == nil && found && t.GrantID != g.ID {
+		err = record.ErrCorrupt // somebody moved the record
+	}
 	if g, err = live(g, found && !ended(g.ExpiresAt, now), err); err != nil {
 		return storage.RefreshToken{}, g, err
 	}
@@ -42,7 +45,7 @@ func (s *authStore) RefreshToken(ctx context.Context, h storage.Hash, now time.T
 // presented is what there is of a refresh token that is exchanged.
 type presented struct {
 	family
-	token, replay []byte
+	token, replay, once []byte
 }
 
 // lockPresented reads the token and locks its grant; of one without record, the
@@ -55,6 +58,7 @@ func lockPresented(t *tx, p *presented, r storage.Rotation) {
 	lockFamily(t, &p.family, `select coalesce((select grant_id from {}refresh_tokens where hash = $1), $2)`, key(r.Hash), grantID)
 	t.query(one(&p.token), `select body from {}refresh_tokens where hash = $1`, key(r.Hash))
 	t.query(one(&p.replay), `select body from {}replays where hash = $1`, key(r.Hash))
+	holdIfAny(t, &p.once, r.UsesUp)
 }
 
 // RotateRefreshToken implements storage.AuthStore.
@@ -68,11 +72,18 @@ func rotate(t *tx, r storage.Rotation) (res storage.RotationResult, err error) {
 	if err := t.send(); err != nil {
 		return res, err
 	}
+	if was, err := useUpIfAny(t, p.once, r.UsesUp, r.Now); was || err != nil {
+		res.Verdict = storage.AlreadyUsed
+		return res, err
+	}
 	token, found, err := t.refreshToken(r.Hash, p.token)
 	if err != nil {
 		return res, err
 	}
 	g, there, err := t.filledGrant(p.owned, r.Now)
+	if err == nil && found && there && token.GrantID != g.ID {
+		err = record.ErrCorrupt // somebody moved the record
+	}
 	if err != nil {
 		return res, err
 	}
@@ -157,7 +168,7 @@ func reuse(t *tx, token storage.RefreshToken, g storage.Grant, replay []byte, r 
 
 func putRefreshToken(t *tx, r storage.RefreshToken) {
 	keep := t.keep(r.ExpiresAt)
-	t.clock.toDatabase(refreshTimes(&r)...)
+	t.clock.ToDatabase(refreshTimes(&r)...)
 	t.exec(`insert into {}refresh_tokens (hash, grant_id, predecessor, keep_until, body) values ($1, $2, $3, $4, $5)
 		on conflict (hash) do update set predecessor = excluded.predecessor, keep_until = excluded.keep_until, body = excluded.body`,
 		key(r.Hash), []byte(r.GrantID), optional(r.Predecessor), keep, record.AppendRefreshToken(nil, r))

@@ -182,8 +182,10 @@ func isRequest(b []byte) bool {
 	return false
 }
 
+// sessions asks who blocks a session that waits: one that got its lock may still have to
+// be woken.
 func (d *simulated) sessions(ids []uint32) (there, waiting []uint32, err error) {
-	rows, err := d.admin.Query(context.Background(), `select a.pid, a.wait_event_type is not distinct from 'Lock'
+	rows, err := d.admin.Query(context.Background(), `select a.pid, a.wait_event_type is not distinct from 'Lock' and cardinality(pg_blocking_pids(id)) > 0
 		from unnest($1::int[]) id, pg_stat_get_activity(id) a`, ids)
 	if err != nil {
 		return nil, nil, err

@@ -73,7 +73,7 @@ func (s *authStore) siteValue(b []byte, issuer, name string, now time.Time) (sto
 // UseOnce implements storage.AuthStore. Mostly the value is not there yet.
 func (s *authStore) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {
 	keep, end := s.keep(expiresAt), expiresAt
-	s.clock.toDatabase(&end)
+	s.clock.ToDatabase(&end)
 	first, err := s.once(ctx, `insert into {}used_values (hash, keep_until, body) values ($1, $2, $3) on conflict (hash) do nothing returning ''::bytea as answer`,
 		key(h), keep, record.AppendTime(nil, end))
 	if first || err != nil {
@@ -109,10 +109,29 @@ func holdValue(t *tx, b *[]byte, h storage.Hash) {
 		on conflict (hash) do update set hash = excluded.hash returning body`, key(h))
 }
 
+// holdIfAny is holdValue for a value that may not be wanted.
+func holdIfAny(t *tx, b *[]byte, v *storage.OneTime) {
+	if v != nil {
+		holdValue(t, b, v.Hash)
+	}
+}
+
+// useUpIfAny uses up the value that holdIfAny holds, if any, unless it was used before.
+func useUpIfAny(t *tx, b []byte, v *storage.OneTime, now time.Time) (was bool, err error) {
+	if v == nil {
+		return false, nil
+	}
+	if was, err := t.used(b, now); was || err != nil {
+		return was, err
+	}
+	useUp(t, *v)
+	return false, nil
+}
+
 // useUp stores over the row that is held when the value ends.
 func useUp(t *tx, v storage.OneTime) {
 	keep := t.keep(v.ExpiresAt)
-	t.clock.toDatabase(&v.ExpiresAt)
+	t.clock.ToDatabase(&v.ExpiresAt)
 	t.exec(`update {}used_values set keep_until = $2, body = $3 where hash = $1`, key(v.Hash), keep, record.AppendTime(nil, v.ExpiresAt))
 }
 

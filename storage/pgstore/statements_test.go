@@ -29,6 +29,7 @@ var spliced = map[string]string{
 	"client.go: insertFlow":                                              "a constant",
 	"grant.go: table":                                                    "one of two names, in the loop around it",
 	"issue.go: which":                                                    "a constant of the caller",
+	"readahead.go: table":                                                "a constant of the caller",
 	"queue.go: q.table":                                                  "a constant of the caller",
 	"store.go: size":                                                     "a constant",
 	"store.go: of.id":                                                    "of a table of constants",

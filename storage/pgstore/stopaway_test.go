@@ -25,7 +25,7 @@ func TestClosedWhileAway_N02(t *testing.T) {
 	} {
 		for _, noticed := range []bool{false, true} {
 			t.Run(name+map[bool]string{false: ", just now", true: ", and that was noticed"}[noticed], func(t *testing.T) {
-				server := startServer(t, pgtest.Options{})
+				server := pgtest.For(t, pgtest.Options{})
 				before := goleak.IgnoreCurrent()
 				c, err := Parse(Options{DSN: server.DSN()})
 				if err != nil {

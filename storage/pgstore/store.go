@@ -49,7 +49,7 @@ var (
 )
 
 func newStore(d *db) *Store {
-	shared := instances.Database{Pool: d.pool, SQL: d.sql, Retry: d.retry, Observe: d.observe, Ahead: d.clock.offset}
+	shared := instances.Database{Pool: d.pool, SQL: d.sql, Retry: d.verb, Observe: d.observe, Ahead: d.clock.Offset, Usable: d.use.usableFrom}
 	return &Store{
 		authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d},
 		instances.Instances{Database: shared}, &instances.Rates{Database: shared, Clock: instances.Microseconds}, d.changes, d,
@@ -57,7 +57,7 @@ func newStore(d *db) *Store {
 }
 
 // Ahead implements storage.Clock.
-func (s *Store) Ahead() time.Duration { return s.db.clock.offset() }
+func (s *Store) Ahead() time.Duration { return s.db.clock.Offset() }
 
 // recordTables are those that hold what verbs were told.
 var recordTables = append([]string{"virtual_keys", "virtual_key_changes"}, endingTables...)
@@ -114,7 +114,7 @@ func (s *Store) Check(ctx context.Context) error {
 // Usage implements storage.Store. Bytes is the size of the tables with their
 // indexes.
 func (s *Store) Usage(ctx context.Context, now time.Time) (storage.Usage, error) {
-	s.db.clock.toDatabase(&now)
+	s.db.clock.ToDatabase(&now)
 	size := "0"
 	for _, table := range recordTables {
 		size += ` + pg_total_relation_size('{}` + table + `')`

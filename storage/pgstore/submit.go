@@ -42,11 +42,19 @@ func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (sto
 // lockSubmission queues the locks of everything that a submission decides by, in
 // the order in which all do, and what reads it.
 func lockSubmission(t *tx, in *submission) {
-	t.query(one(&in.flow.body), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
+	if in.Begins == nil {
+		t.query(one(&in.flow.body), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
+	} else {
+		holdFlow(t, &in.flow.body, in.FlowID)
+	}
 	in.known.Authentication = storage.Flow{Identity: in.Identity, Session: in.Session}.KnownBy()
 	lockHolds(t, &in.known)
 	// Whoever ends the person may have ended the session, too, while that was waited for.
-	t.query(one(&in.flow.person), `select p.body from {}flows f join {}persons p on p.id = f.person where f.id = $1`, []byte(in.FlowID))
+	if in.Begins == nil {
+		t.query(one(&in.flow.person), `select p.body from {}flows f join {}persons p on p.id = f.person where f.id = $1`, []byte(in.FlowID))
+	} else {
+		t.query(one(&in.flow.person), `select body from {}persons where id = $1`, personOf(in.Issuer, in.Identity))
+	}
 	if in.Browser != nil {
 		in.browser = lookAtBrowser(t, *in.Browser)
 	}
@@ -82,6 +90,12 @@ func inOrder(all []storage.ConnectionReplacement) []int {
 }
 
 func submit(t *tx, in *submission) (storage.Verdict, error) {
+	if in.Begins != nil {
+		v, err := beginWith(t, in)
+		if v != storage.OK || err != nil {
+			return v, err
+		}
+	}
 	f, found, err := t.filledFlow(in.flow, in.Now)
 	switch {
 	case err != nil:
@@ -113,6 +127,23 @@ func submit(t *tx, in *submission) (storage.Verdict, error) {
 		return storage.OK, err
 	}
 	return storage.OK, approve(t, in)
+}
+
+// beginWith saves the flow that begins with its submission.
+func beginWith(t *tx, in *submission) (storage.Verdict, error) {
+	v, err := replaceFlow(t, in.flow.body, in.known, *in.Begins, in.Now)
+	if v != storage.OK || err != nil {
+		return v, err
+	}
+	if err := putFlow(t, *in.Begins); err != nil {
+		return storage.Unknown, err
+	}
+	if in.flow.body, err = encode(t.db, *in.Begins, flowTimes); err != nil || len(in.made) == 0 {
+		return storage.OK, err
+	}
+	t.query(many(&in.made), `select body from {}connections where issuer = $1 and owner = $2 order by server for update`,
+		record.Digest(in.Issuer), record.Digest(storage.FlowOwner(in.FlowID))) // somebody else's are gone
+	return storage.OK, t.send()
 }
 
 // asSeen reports whether the submission knows each connection of the flow as it
@@ -254,10 +285,6 @@ func grantQueue(t *tx, in *submission) *queue {
 			at:     g.CreatedAt,
 		},
 		ofSender: in.Quota.Max, ofGroup: in.Quota.MaxBlock,
-		spare: func(other queued) bool {
-			g, found, err := t.grant(other.body)
-			return err == nil && grantVerdict(g, found, in.Now) == storage.OK
-		},
-		drop: func(other queued) { removeGrant(t, other.id) },
+		spare: spareGrants(t, in.Now), drop: dropGrant(t),
 	}
 }

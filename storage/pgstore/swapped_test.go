@@ -33,7 +33,7 @@ func TestSwappedRows_K14_M02(t *testing.T) {
 	for _, who := range []string{"a", "b"} {
 		id := storage.Identity{Kind: "virtual_key", Subject: who}
 		_, _, err := s.PutConnection(ctx, storage.Connection{ConnectionKey: key(who), ID: who, State: storage.Active, Secret: []byte(who)}, now)
-		_, _, person := s.SavePerson(ctx, storage.Person{Issuer: issuer, Subject: who, ID: who, ExpiresAt: now.Add(time.Hour)}, now)
+		_, _, person := s.SavePerson(ctx, storage.PersonLogin{Person: storage.Person{Issuer: issuer, Subject: who, ID: who, ExpiresAt: now.Add(time.Hour)}}, now)
 		_, _, made := s.PutVirtualKey(ctx, storage.VirtualKey{Issuer: issuer, Look: who, Name: who})
 		_, flow := s.SaveFlow(ctx, storage.Flow{ID: "flow " + who, Issuer: issuer, Identity: id, ExpiresAt: now.Add(time.Hour)}, now)
 		_, submitted := s.SubmitFlow(ctx, storage.Submission{

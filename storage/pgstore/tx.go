@@ -1,7 +1,6 @@
 package pgstore
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -101,7 +100,7 @@ func (t *tx) lock(id []byte) {
 
 // soon returns the second of the database's clock that is so far away.
 func (t *tx) soon(d time.Duration) int64 {
-	return int64(record.Until(t.now().Add(d + t.clock.offset())))
+	return int64(record.Until(t.now().Add(d + t.clock.Offset())))
 }
 
 // send sends what is queued and hands out the answers.
@@ -148,9 +147,12 @@ func (t *tx) finish() error {
 		return err
 	}
 	t.drop()
-	done, answer, lookup := t.committed(ctx, attempt)
-	if lookup != nil || !done {
-		return cmp.Or(lookup, errNotCommitted)
+	done, answer, err := t.committed(ctx, attempt)
+	switch {
+	case err != nil:
+		return &undecidedError{err}
+	case !done:
+		return errNotCommitted
 	}
 	if t.act != nil {
 		t.act.done, t.act.answer = true, answer
@@ -180,15 +182,20 @@ func (t *tx) remember(attempt []byte) {
 
 // committed reports whether an attempt was committed, and what its act returned. If
 // it was not, it never will be: its ID is taken, for which this waits where the attempt
-// still runs.
+// still runs. It writes either way, so that a standby for which the attempt did not wait
+// to the end, as when its session was ended, has it before anybody is told.
 func (d *db) committed(ctx context.Context, attempt []byte) (done bool, answer []byte, err error) {
 	err = d.retry(ctx, func(ctx context.Context) error {
-		keep := int64(record.Until(d.now().Add(attemptMemory + d.clock.offset())))
-		_, err := d.pool.Exec(ctx, d.sql(`insert into {}attempts (id, done, keep_until) values ($1, false, $2) on conflict (id) do nothing`), attempt, keep)
+		t, err := d.begin(ctx)
 		if err != nil {
 			return err
 		}
-		return d.pool.QueryRow(ctx, d.sql(`select done, answer from {}attempts where id = $1`), attempt).Scan(&done, &answer)
+		defer t.end()
+		t.batch.Queue(t.sql(`insert into {}attempts as a (id, done, keep_until) values ($1, false, $2)
+			on conflict (id) do update set keep_until = excluded.keep_until returning a.done, a.answer`), attempt, t.soon(attemptMemory)).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&done, &answer) })
+		t.batch.Queue("commit")
+		return t.send()
 	})
 	return done, answer, err
 }
@@ -241,8 +248,8 @@ func one(body *[]byte) func(pgx.Rows) error {
 
 // many returns a scan of any number of bodies.
 func many(bodies *[][]byte) func(pgx.Rows) error {
-	*bodies = nil
 	return func(rows pgx.Rows) error {
+		*bodies = nil // of the same question before
 		for rows.Next() {
 			var body []byte
 			if err := rows.Scan(&body); err != nil {

@@ -30,13 +30,13 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 		return 0, err
 	}
 	at := now
-	s.db.clock.toDatabase(&at)
+	s.db.clock.ToDatabase(&at)
 	var left []*swept
 	for _, table := range endingTables {
 		left = append(left, &swept{table: table, from: math.MinInt64, upTo: at.Unix(), records: true})
 	}
 	for _, table := range ownTables {
-		left = append(left, &swept{table: table, upTo: int64(record.Until(s.db.now().Add(s.db.clock.offset()))) - 1})
+		left = append(left, &swept{table: table, upTo: int64(record.Until(s.db.now().Add(s.db.clock.Offset()))) - 1})
 	}
 	removed := 0
 	for len(left) > 0 {

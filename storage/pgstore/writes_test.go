@@ -15,7 +15,7 @@ import (
 // A check notices a database that can only be read, and when it can be written to again.
 // Where changes are stored it makes none itself.
 func TestCheckWrites_M12(t *testing.T) {
-	server := startServer(t, pgtest.Options{})
+	server := pgtest.For(t, pgtest.Options{})
 	s := openAt(t, Options{DSN: server.DSN(), Schema: "checked"})
 	exec := func(sql string) {
 		t.Helper()

@@ -35,6 +35,10 @@ func Replace(record any, fn func(storage.SealedValue) []byte) bool {
 			r.text(storage.SealedSigningKeys, rec, SigningKeys(rec.Issuer))
 		case strings.HasPrefix(rec.Name, tracesPrefix):
 			r.text(storage.SealedTraces, rec, Traces(rec.Issuer, rec.Name))
+		case strings.HasPrefix(rec.Name, catalogPrefix):
+			r.text(storage.SealedCatalog, rec, Catalog(rec.Issuer, rec.Name))
+		case strings.HasPrefix(rec.Name, pinsPrefix), strings.HasPrefix(rec.Name, approvalsPrefix):
+			r.text(storage.SealedPins, rec, Pins(rec.Issuer, rec.Name))
 		}
 	}
 	return r.done

@@ -14,6 +14,7 @@ type mutant struct {
 	storage.Store
 	claim      func(storage.Store, context.Context, storage.CodeClaim) (storage.CodeResult, error)
 	rotate     func(storage.Store, context.Context, storage.Rotation) (storage.RotationResult, error)
+	issue      func(storage.Store, context.Context, storage.ServiceGrant) (storage.Verdict, error)
 	access     func(storage.Store, context.Context, storage.Hash, time.Time) (storage.AccessToken, error)
 	submit     func(storage.Store, context.Context, storage.Submission) (storage.Verdict, error)
 	register   func(storage.Store, context.Context, storage.Client, storage.Unused) error
@@ -26,6 +27,7 @@ type mutant struct {
 	siteValue  func(storage.Store, context.Context, storage.SiteValue) error
 	key        func(storage.Store, context.Context, storage.VirtualKey) (storage.VirtualKey, storage.Verdict, error)
 	endPerson  func(storage.Store, context.Context, storage.PersonEnd) (storage.Revocation, storage.Verdict, error)
+	login      func(storage.Store, context.Context, storage.PersonLogin, time.Time) (storage.Person, storage.Verdict, error)
 	sweep      func(storage.Store, context.Context, time.Time) (int, error)
 }
 
@@ -41,6 +43,13 @@ func (m *mutant) RotateRefreshToken(ctx context.Context, r storage.Rotation) (st
 		return m.rotate(m.Store, ctx, r)
 	}
 	return m.Store.RotateRefreshToken(ctx, r)
+}
+
+func (m *mutant) IssueGrant(ctx context.Context, g storage.ServiceGrant) (storage.Verdict, error) {
+	if m.issue != nil {
+		return m.issue(m.Store, ctx, g)
+	}
+	return m.Store.IssueGrant(ctx, g)
 }
 
 func (m *mutant) AccessToken(ctx context.Context, h storage.Hash, now time.Time) (storage.AccessToken, error) {
@@ -125,6 +134,13 @@ func (m *mutant) EndPerson(ctx context.Context, e storage.PersonEnd) (storage.Re
 		return m.endPerson(m.Store, ctx, e)
 	}
 	return m.Store.EndPerson(ctx, e)
+}
+
+func (m *mutant) SavePerson(ctx context.Context, l storage.PersonLogin, now time.Time) (storage.Person, storage.Verdict, error) {
+	if m.login != nil {
+		return m.login(m.Store, ctx, l, now)
+	}
+	return m.Store.SavePerson(ctx, l, now)
 }
 
 func (m *mutant) Sweep(ctx context.Context, now time.Time) (int, error) {

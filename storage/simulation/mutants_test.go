@@ -51,6 +51,32 @@ var mutants = map[string]func() *mutant{
 			return s.RotateRefreshToken(ctx, r)
 		}}
 	},
+	"an assertion of a program is good again": func() *mutant {
+		return &mutant{issue: func(s storage.Store, ctx context.Context, g storage.ServiceGrant) (storage.Verdict, error) {
+			v, err := s.IssueGrant(ctx, g)
+			if v == storage.AlreadyUsed {
+				g.UsesUp = nil
+				return s.IssueGrant(ctx, g)
+			}
+			return v, err
+		}}
+	},
+	"an assertion of a program is not used up": func() *mutant {
+		return &mutant{issue: func(s storage.Store, ctx context.Context, g storage.ServiceGrant) (storage.Verdict, error) {
+			if g.UsesUp != nil {
+				if used, err := s.Used(ctx, g.UsesUp.Hash, g.Now); err == nil && !used {
+					g.UsesUp = nil
+				}
+			}
+			return s.IssueGrant(ctx, g)
+		}}
+	},
+	"a program keeps one grant too many": func() *mutant {
+		return &mutant{issue: func(s storage.Store, ctx context.Context, g storage.ServiceGrant) (storage.Verdict, error) {
+			g.Max++
+			return s.IssueGrant(ctx, g)
+		}}
+	},
 	"an access token is good until it is forgotten": func() *mutant {
 		var mu sync.Mutex
 		seen := map[storage.Hash]storage.AccessToken{}
@@ -144,6 +170,16 @@ var mutants = map[string]func() *mutant{
 			return s.DueRevocations(ctx, issuer, limit, now, now.Add(time.Second))
 		}}
 	},
+	"more revocations are handed out than are asked for": func() *mutant {
+		return &mutant{due: func(s storage.Store, ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.ProviderRevocation, error) {
+			return s.DueRevocations(ctx, issuer, limit+1, now, retryAt)
+		}}
+	},
+	"fewer revocations are handed out than are due": func() *mutant {
+		return &mutant{due: func(s storage.Store, ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.ProviderRevocation, error) {
+			return s.DueRevocations(ctx, issuer, max(1, limit-1), now, retryAt)
+		}}
+	},
 	"an acknowledged write is lost": func() *mutant {
 		return &mutant{siteValue: func(s storage.Store, ctx context.Context, v storage.SiteValue) error {
 			if v.Text[len(v.Text)-1] == '7' {
@@ -166,6 +202,24 @@ var mutants = map[string]func() *mutant{
 		return &mutant{endPerson: func(s storage.Store, ctx context.Context, e storage.PersonEnd) (storage.Revocation, storage.Verdict, error) {
 			e.Revision = 0
 			return s.EndPerson(ctx, e)
+		}}
+	},
+	"a person is kept whose flow was submitted": func() *mutant {
+		return &mutant{login: func(s storage.Store, ctx context.Context, l storage.PersonLogin, now time.Time) (storage.Person, storage.Verdict, error) {
+			p, v, err := s.SavePerson(ctx, l, now)
+			if v == storage.Submitted {
+				l.Flow = nil
+				if _, _, err := s.SavePerson(ctx, l, now); err != nil {
+					return p, v, err
+				}
+			}
+			return p, v, err
+		}}
+	},
+	"what begins with a login does not": func() *mutant {
+		return &mutant{login: func(s storage.Store, ctx context.Context, l storage.PersonLogin, now time.Time) (storage.Person, storage.Verdict, error) {
+			l.Browser = nil
+			return s.SavePerson(ctx, l, now)
 		}}
 	},
 	"the sweep comes a minute early": func() *mutant {
@@ -200,7 +254,7 @@ func TestForgetfulStoreIsFound(t *testing.T) {
 // found runs schedules until one fails.
 func found(t *testing.T, open func() (simulation.System, error)) {
 	t.Helper()
-	const most = 20_000
+	const most = 1000
 	for seed := range uint64(most) {
 		_, err := simulation.One(seed+1, simulation.Options{}, open)
 		var failure *simulation.Failure

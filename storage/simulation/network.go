@@ -18,7 +18,7 @@ type Network struct {
 	// what changes something, and not what only prepares it.
 	IsRequest func(written []byte) bool
 	// Sessions returns which of the server's sessions are there, and which of them
-	// wait for another one.
+	// wait for another one. It looks at them in this order.
 	Sessions func(ids []uint32) (there, waiting []uint32, err error)
 }
 
@@ -208,6 +208,15 @@ func (c *conn) arrive() {
 	defer t.mu.Unlock()
 	c.state = lost
 	_, _ = c.Conn.Write(c.request)
+	_ = c.Conn.Close()
+}
+
+// abandon ends a connection whose request never arrives.
+func (c *conn) abandon() {
+	t := c.link.traffic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.state = lost
 	_ = c.Conn.Close()
 }
 

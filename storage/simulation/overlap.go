@@ -119,6 +119,9 @@ func (s *schedule) settle() error {
 	for began := time.Now(); ; {
 		moving, gone := false, s.traffic.in(nil, lost)
 		var ask []uint32
+		for _, c := range gone { // first: of one that is gone by then, nobody waits for a lock
+			ask = append(ask, c.session)
+		}
 		for _, i := range s.instances {
 			if i.busy == nil {
 				continue
@@ -150,9 +153,6 @@ func (s *schedule) settle() error {
 			continue
 		case <-time.After(pause):
 			pause = min(2*pause, 16*time.Millisecond)
-		}
-		for _, c := range gone {
-			ask = append(ask, c.session)
 		}
 		still, err := s.ask(ask)
 		if err != nil {

@@ -122,6 +122,9 @@ func (s *schedule) close() (err error) {
 			c.decide(loseRequest)
 		}
 	}
+	for _, c := range s.traffic.in(nil, late) { // it would keep what it has locked
+		c.abandon()
+	}
 	if s.watcher != nil {
 		err = s.watcher.close()
 	}

@@ -32,11 +32,13 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"ClaimCode":          func() error { return second(s.ClaimCode(c, f.Claim("1", "a"))) },
 		"RefreshToken":       func() error { _, _, err := s.RefreshToken(c, suite.Hash("refresh 1 0"), f.Now); return err },
 		"RotateRefreshToken": func() error { return second(s.RotateRefreshToken(c, f.Rotation("1", "a", 1))) },
+		"IssueGrant":         func() error { return second(s.IssueGrant(c, f.ServiceGrant("9", 1))) },
 		"AccessToken":        func() error { return second(s.AccessToken(c, suite.Hash("access 1 0"), f.Now)) },
 		"RevokeAccessToken": func() error {
 			return second(s.RevokeAccessToken(c, suite.Hash("access 1 0"), suite.Issuer, "a", f.Now))
 		},
 		"RevokeGrant":      func() error { return second(s.RevokeGrant(c, "g-1", f.Now)) },
+		"ChangeGrant":      func() error { return second(s.ChangeGrant(c, f.Change("1", "delete"))) },
 		"Grant":            func() error { return second(s.Grant(c, "g-1", f.Now)) },
 		"Grants":           func() error { return list(s.Grants(c, "", 1, f.Now)) },
 		"GrantsOfClient":   func() error { return list(s.GrantsOfClient(c, suite.Issuer, "a", "", 1, f.Now)) },

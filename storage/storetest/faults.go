@@ -147,9 +147,25 @@ var faultyVerbs = map[string]faultyVerb{
 		},
 		func(f *fixture) error { return f.rotates(f.Rotation("1", "a", 1), storage.Replayed) },
 	},
+	"IssueGrant": {
+		func(*fixture) {},
+		func(f *fixture) error {
+			return suite.Wants(storage.OK)(f.Store.IssueGrant(suite.Ctx(), f.ServiceGrant("9", 1)))
+		},
+	},
+	"IssueGrant past the most": {
+		func(f *fixture) { f.Must(second(f.Store.IssueGrant(suite.Ctx(), f.ServiceGrant("8", 1)))) },
+		func(f *fixture) error {
+			return suite.Wants(storage.OK)(f.Store.IssueGrant(suite.Ctx(), f.ServiceGrant("9", 1)))
+		},
+	},
 	"RevokeGrant": {
 		func(*fixture) {},
 		func(f *fixture) error { return second(f.Store.RevokeGrant(suite.Ctx(), "g-1", f.Now)) },
+	},
+	"ChangeGrant": {
+		func(*fixture) {},
+		func(f *fixture) error { return second(f.Store.ChangeGrant(suite.Ctx(), f.Change("1", "delete"))) },
 	},
 	"RevokeAccessToken": {
 		func(*fixture) {},

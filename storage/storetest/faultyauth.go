@@ -75,6 +75,10 @@ func (fs *faultyAuth) AccessToken(ctx context.Context, h storage.Hash, now time.
 	return fault2(fs.faults, "AccessToken", func() (storage.AccessToken, error) { return fs.store.AccessToken(ctx, h, now) })
 }
 
+func (fs *faultyAuth) IssueGrant(ctx context.Context, g storage.ServiceGrant) (storage.Verdict, error) {
+	return fault2(fs.faults, "IssueGrant", func() (storage.Verdict, error) { return fs.store.IssueGrant(ctx, g) })
+}
+
 func (fs *faultyAuth) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string, now time.Time) (bool, error) {
 	return fault2(fs.faults, "RevokeAccessToken", func() (bool, error) { return fs.store.RevokeAccessToken(ctx, h, issuer, clientID, now) })
 }
@@ -93,6 +97,10 @@ func (fs *faultyAuth) GrantsOf(ctx context.Context, issuer, subject string, now 
 
 func (fs *faultyAuth) RevokeGrant(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
 	return fault2(fs.faults, "RevokeGrant", func() (storage.Revocation, error) { return fs.store.RevokeGrant(ctx, id, now) })
+}
+
+func (fs *faultyAuth) ChangeGrant(ctx context.Context, c storage.GrantChange) (storage.Revocation, error) {
+	return fault2(fs.faults, "ChangeGrant", func() (storage.Revocation, error) { return fs.store.ChangeGrant(ctx, c) })
 }
 
 func (fs *faultyAuth) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {

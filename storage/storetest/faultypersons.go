@@ -31,8 +31,8 @@ func (fs *faultyPersons) Subjects(ctx context.Context, after string, limit int, 
 	return fault3(fs.faults, "Subjects", func() ([]storage.Subject, string, error) { return fs.store.Subjects(ctx, after, limit, now) })
 }
 
-func (fs *faultyPersons) SavePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {
-	return fault3(fs.faults, "SavePerson", func() (storage.Person, storage.Verdict, error) { return fs.store.SavePerson(ctx, p, now) })
+func (fs *faultyPersons) SavePerson(ctx context.Context, l storage.PersonLogin, now time.Time) (storage.Person, storage.Verdict, error) {
+	return fault3(fs.faults, "SavePerson", func() (storage.Person, storage.Verdict, error) { return fs.store.SavePerson(ctx, l, now) })
 }
 
 func (fs *faultyPersons) UpdatePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {

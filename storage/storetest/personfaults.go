@@ -21,7 +21,7 @@ func (f *fixture) personCalls(c context.Context) map[string]func() error {
 	return map[string]func() error{
 		"Person":       func() error { return second(s.Person(c, suite.Issuer, suite.Alice.Subject, f.Now)) },
 		"Subjects":     func() error { return list(s.Subjects(c, "", 10, f.Now)) },
-		"SavePerson":   func() error { _, _, err := s.SavePerson(c, f.person(), f.Now); return err },
+		"SavePerson":   func() error { _, _, err := s.SavePerson(c, storage.PersonLogin{Person: f.person()}, f.Now); return err },
 		"UpdatePerson": func() error { _, _, err := s.UpdatePerson(c, f.person(), f.Now); return err },
 		"DuePersons":   func() error { return second(s.DuePersons(c, suite.Issuer, 1, f.Now, f.Now.Add(1))) },
 		"EndPerson": func() error {
@@ -40,6 +40,25 @@ var faultyPersonVerbs = map[string]faultyVerb{
 	"SavePerson again": {
 		func(f *fixture) { f.Must(f.savesPerson(f.person())); f.After(time.Second) },
 		func(f *fixture) error { return f.savesPerson(f.person()) },
+	},
+	"SavePerson with a flow": {
+		func(f *fixture) { f.Must(f.savesPerson(f.person())); f.After(time.Second) },
+		func(f *fixture) error {
+			flow := f.Flow("2")
+			flow.Identity = f.person().Identity()
+			return f.logsIn(storage.PersonLogin{Person: f.person(), OfSession: f.sessionOf(), Flow: &flow})
+		},
+	},
+	"SavePerson with a browser session": {
+		func(f *fixture) {
+			f.Must(f.Store.CreateBrowserSession(suite.Ctx(), f.BrowserSession("1", suite.Alice)))
+		},
+		func(f *fixture) error {
+			b := f.BrowserSession("2", f.person().Identity())
+			b.Replaces = suite.Hash("cookie 1")
+			cookie := func(storage.Identity) storage.Hash { return b.Hash }
+			return f.logsIn(storage.PersonLogin{Person: f.person(), OfSession: f.sessionOf(), Browser: &b, Cookie: cookie})
+		},
 	},
 	"UpdatePerson": {
 		func(f *fixture) { f.Must(f.savesPerson(f.person())) },
@@ -72,7 +91,16 @@ var faultyPersonVerbs = map[string]faultyVerb{
 }
 
 func (f *fixture) savesPerson(p storage.Person) error {
-	_, v, err := f.Store.SavePerson(suite.Ctx(), p, f.Now)
+	return f.logsIn(storage.PersonLogin{Person: p})
+}
+
+func (f *fixture) sessionOf() *storage.SiteValue {
+	v := f.SiteValue("session s1")
+	return &v
+}
+
+func (f *fixture) logsIn(l storage.PersonLogin) error {
+	_, v, err := f.Store.SavePerson(suite.Ctx(), l, f.Now)
 	return suite.Wants(storage.OK)(v, err)
 }
 

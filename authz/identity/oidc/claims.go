@@ -27,27 +27,9 @@ const (
 
 // claims are what a provider says of a person, in an ID token, at its UserInfo
 // endpoint or in both.
-type claims map[string]json.RawMessage
+type claims identity.RawClaims
 
-// find returns the claim at a path: the member of that name or, as in
-// realm_access.roles, a member of an object. nil if there is none.
-func (c claims) find(path string) json.RawMessage {
-	if raw, ok := c[path]; ok {
-		return raw
-	}
-	for i, char := range path {
-		if char != '.' {
-			continue
-		}
-		var inner claims
-		if raw, ok := c[path[:i]]; ok && json.Unmarshal(raw, &inner) == nil {
-			if found := inner.find(path[i+1:]); found != nil {
-				return found
-			}
-		}
-	}
-	return nil
-}
+func (c claims) find(path string) json.RawMessage { return identity.RawClaims(c).Find(path) }
 
 // text returns a claim that is a text, or "".
 func (c claims) text(path string) string {

@@ -36,24 +36,16 @@ type idToken struct {
 
 // tokenClaims are those that say something of an ID token, and not of a person.
 type tokenClaims struct {
-	Subject   string        `json:"sub"`
-	Audience  oauth.Strings `json:"aud"`
-	Azp       *string       `json:"azp"`
-	Expires   *numericDate  `json:"exp"`
-	Issued    *numericDate  `json:"iat"`
-	NotBefore *numericDate  `json:"nbf"`
-	AuthTime  *numericDate  `json:"auth_time"`
-	Nonce     string        `json:"nonce"`
-	ACR       string        `json:"acr"`
-	Session   string        `json:"sid"`
-}
-
-// numericDate is a point in time (RFC 7519 section 2).
-type numericDate float64
-
-func (d numericDate) time() time.Time {
-	const year9999 = 253402300799
-	return time.Unix(int64(max(-year9999, min(float64(d), year9999))), 0)
+	Subject   string             `json:"sub"`
+	Audience  oauth.Strings      `json:"aud"`
+	Azp       *string            `json:"azp"`
+	Expires   *oauth.NumericDate `json:"exp"`
+	Issued    *oauth.NumericDate `json:"iat"`
+	NotBefore *oauth.NumericDate `json:"nbf"`
+	AuthTime  *oauth.NumericDate `json:"auth_time"`
+	Nonce     string             `json:"nonce"`
+	ACR       string             `json:"acr"`
+	Session   string             `json:"sid"`
 }
 
 // keySet lets go-oidc verify by keys that are fetched seldom.
@@ -144,15 +136,15 @@ func (t *tokenClaims) check(clientID string, now time.Time) error {
 		return errors.New("it was made for another client (azp)")
 	case t.Expires == nil || t.Issued == nil:
 		return errors.New("it has no exp or no iat")
-	case !now.Before(t.Expires.time().Add(skew)):
-		return fmt.Errorf("it ended %s ago; are the clocks of this machine and the provider right?", now.Sub(t.Expires.time()).Round(time.Second))
-	case t.Issued.time().After(now.Add(skew)):
-		return fmt.Errorf("it is from %s in the future; are the clocks of this machine and the provider right?", t.Issued.time().Sub(now).Round(time.Second))
-	case t.Issued.time().Before(now.Add(-oldest - skew)):
-		return fmt.Errorf("it was made %s ago; are the clocks of this machine and the provider right?", now.Sub(t.Issued.time()).Round(time.Second))
-	case t.NotBefore != nil && t.NotBefore.time().After(now.Add(skew)):
+	case !now.Before(t.Expires.Time().Add(skew)):
+		return fmt.Errorf("it ended %s ago; are the clocks of this machine and the provider right?", now.Sub(t.Expires.Time()).Round(time.Second))
+	case t.Issued.Time().After(now.Add(skew)):
+		return fmt.Errorf("it is from %s in the future; are the clocks of this machine and the provider right?", t.Issued.Time().Sub(now).Round(time.Second))
+	case t.Issued.Time().Before(now.Add(-oldest - skew)):
+		return fmt.Errorf("it was made %s ago; are the clocks of this machine and the provider right?", now.Sub(t.Issued.Time()).Round(time.Second))
+	case t.NotBefore != nil && t.NotBefore.Time().After(now.Add(skew)):
 		return errors.New("it is not good yet (nbf)")
-	case t.AuthTime != nil && t.AuthTime.time().After(now.Add(skew)):
+	case t.AuthTime != nil && t.AuthTime.Time().After(now.Add(skew)):
 		return errors.New("the person proved who they are in the future (auth_time)")
 	}
 	return nil

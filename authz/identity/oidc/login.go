@@ -203,7 +203,7 @@ func (p *Provider) checkAuthentication(at *connected, token *idToken) error {
 		if token.AuthTime == nil {
 			return p.denyAndWarn(tooOld, errors.New("the ID token has no auth_time, though max_age was asked for"))
 		}
-		if age := at.client.Now().Sub(token.AuthTime.time()); age > p.o.MaxAge+skew {
+		if age := at.client.Now().Sub(token.AuthTime.Time()); age > p.o.MaxAge+skew {
 			return p.deny(tooOld, fmt.Errorf("the person proved who they are %s ago, max_age is %s", age.Round(1e9), p.o.MaxAge))
 		}
 	}

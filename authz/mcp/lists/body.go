@@ -1,9 +1,9 @@
 package lists
 
 import (
-	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -19,19 +19,52 @@ type Body struct {
 	}
 	pending []byte // may be read
 	err     error  // what comes after
+	text    *text  // of which the buffer is shared; nil for an event stream, or at the end
+	buffer  *[]byte
 }
 
 // pieces are what answers are read by before anything of them is passed on.
 var pieces = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
+// buffers are what answers are held in: a large list would cost more to make room for
+// than to read.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxShared bounds the buffers that are kept for others.
+const maxShared = 2 << 20
+
 // NewBody returns a body that is read from an answer of the server.
 func NewBody(answer io.ReadCloser, policy Policy, events bool) *Body {
-	b := &Body{ReadCloser: answer, filter: &text{Filter: Filter{policy: policy}}}
 	if events {
-		b.filter = NewEvents(policy)
+		return &Body{ReadCloser: answer, filter: NewEvents(policy)}
 	}
-	return b
+	buffer := buffers.Get().(*[]byte)
+	t := &text{Filter: Filter{policy: policy, out: (*buffer)[:0]}}
+	return &Body{ReadCloser: answer, filter: t, text: t, buffer: buffer}
 }
+
+// Expect makes room for an answer of so many bytes, if that is known.
+func (b *Body) Expect(size int64) {
+	if b.text != nil && size > 0 && size <= maxExpected {
+		b.text.out = slices.Grow(b.text.out, int(size))
+	}
+}
+
+// share gives the buffer to others once all was read. Whoever closes the body may do so
+// while it is being read, so it is the reader who does this, and not Close.
+func (b *Body) share() {
+	if b.text == nil || b.err == nil || len(b.pending) > 0 {
+		return
+	}
+	if out := b.text.out; cap(out) <= maxShared {
+		*b.buffer = out
+		buffers.Put(b.buffer)
+	}
+	b.text.out, b.text, b.buffer, b.pending = nil, nil, nil, nil
+}
+
+// maxExpected bounds for how much room is made before it is there.
+const maxExpected = 1 << 20
 
 // Begin reads on until there is so much to pass on, or all of the answer. Then whole
 // tells how long it is, else it is -1. A caller that gets an Error has passed on
@@ -46,6 +79,8 @@ func (b *Body) Begin(atLeast int) (whole int64, err error) {
 	var failed Error
 	switch {
 	case errors.As(b.err, &failed):
+		b.pending = nil
+		b.share()
 		return -1, failed
 	case errors.Is(b.err, io.EOF):
 		return int64(len(b.pending)), nil
@@ -70,6 +105,7 @@ func (b *Body) read(piece []byte) {
 func (b *Body) Read(p []byte) (int, error) {
 	for len(b.pending) == 0 {
 		if b.err != nil || len(p) == 0 {
+			b.share()
 			return 0, b.err
 		}
 		b.read(p)
@@ -77,6 +113,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	n := copy(p, b.pending)
 	b.pending = b.pending[n:]
+	b.share()
 	return n, nil
 }
 
@@ -89,13 +126,11 @@ type text struct {
 // Write reads on.
 func (t *text) Write(p []byte) error {
 	if t.is == noData {
-		trimmed := bytes.TrimLeft(p, " \t\r\n")
-		if len(trimmed) == 0 {
-			t.out = append(t.out, p...)
+		if p = t.passBlanks(p, " \t\r\n"); len(p) == 0 {
 			return nil
 		}
 		var err error
-		if t.is, err = kindOf(trimmed[0]); err != nil {
+		if t.is, err = kindOf(p[0]); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package lists
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 
@@ -33,4 +34,14 @@ func withoutUnusable(capabilities []byte, policy Policy) []byte {
 	}
 	rest, _ := json.Marshal(all) // parts of what was read
 	return rest
+}
+
+// endCapabilities passes on what a server can, of which these are the last bytes.
+func (f *Filter) endCapabilities(last []byte) {
+	all := last
+	if len(f.held) > 0 {
+		f.held = append(f.held, last...)
+		all = f.held
+	}
+	f.out = append(f.out, withoutUnusable(bytes.Clone(all), f.policy)...)
 }

@@ -1,6 +1,9 @@
 package lists
 
-import "bytes"
+import (
+	"bytes"
+	"cmp"
+)
 
 // Events filters an event stream whose data are JSON-RPC messages.
 type Events struct {
@@ -72,15 +75,21 @@ func (e *Events) read(p []byte) (int, error) {
 			return 1, nil
 		}
 	}
-	n := bytes.IndexAny(p, "\r\n")
-	if n < 0 {
-		n = len(p)
-	}
+	n := untilLineEnds(p)
 	if e.state == inOther {
-		e.passLine(p[:n])
-		return n, nil
+		return n, e.passLine(p[:n])
 	}
 	return n, e.readData(p[:n])
+}
+
+// untilLineEnds returns how much of a line there is.
+func untilLineEnds(p []byte) int {
+	for _, end := range []byte("\n\r") { // one after the other is faster than either
+		if n := bytes.IndexByte(p, end); n >= 0 {
+			p = p[:n]
+		}
+	}
+	return len(p)
 }
 
 const dataField = "data"
@@ -98,22 +107,26 @@ func (e *Events) readField(c byte) error {
 		e.field = e.field[:0]
 	case len(e.field) > len(dataField) || !bytes.HasPrefix([]byte(dataField), e.field):
 		e.state = inOther
-		e.passLine(e.field)
-		e.field = e.field[:0]
+		return e.passField()
 	}
 	return nil
+}
+
+// passField passes on what was read of a field that is not data.
+func (e *Events) passField() error {
+	err := e.passLine(e.field)
+	e.field = e.field[:0]
+	return err
 }
 
 // readData reads on in the data of an event.
 func (e *Events) readData(p []byte) error {
 	if e.data == noData {
-		trimmed := bytes.TrimLeft(p, " \t")
-		if len(trimmed) == 0 {
-			e.out = append(e.out, p...)
+		if p = e.passBlanks(p, " \t"); len(p) == 0 {
 			return nil
 		}
 		var err error
-		if e.data, err = kindOf(trimmed[0]); err != nil {
+		if e.data, err = kindOf(p[0]); err != nil {
 			return err
 		}
 	}
@@ -141,13 +154,9 @@ func (e *Events) lineEnds(end []byte) error {
 	e.state = lineBegins
 	switch state {
 	case inField: // a field without a colon, such as "data"
-		e.passLine(e.field)
-		e.field = e.field[:0]
-		e.passLine(end)
-		return nil
+		return cmp.Or(e.passField(), e.passLine(end))
 	case inOther:
-		e.passLine(end)
-		return nil
+		return e.passLine(end)
 	case afterColon, inData:
 		if e.inText && e.data == isJSON {
 			return errSplit
@@ -178,11 +187,16 @@ func (e *Events) pass(p []byte) {
 	}
 }
 
-// passLine passes on a part of a line that is no data.
-func (e *Events) passLine(p []byte) {
+// passLine passes on a part of a line that is no data. What comes within something held
+// waits for the end of the event, and is bounded as that is.
+func (e *Events) passLine(p []byte) error {
 	if e.hold == holdNothing {
 		e.out = append(e.out, p...)
-		return
+		return nil
+	}
+	if len(e.rest)+len(p) > maxHeld {
+		return errTooLarge
 	}
 	e.rest = append(e.rest, p...)
+	return nil
 }

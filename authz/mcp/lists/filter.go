@@ -2,6 +2,7 @@ package lists
 
 import (
 	"bytes"
+	"cmp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
@@ -34,8 +35,11 @@ type Filter struct {
 
 	held   []byte // of earlier pieces
 	hold   hold
-	kept   int // items of the list so far
+	kept   int                     // items of the list so far
+	listed [access.Prompt + 1]bool // by kind, whether the result has a list
+	goesOn bool                    // it names a next page
 	item   item
+	name   []byte // of the item, if it is named
 	member member // whose value comes next
 }
 
@@ -59,9 +63,31 @@ const (
 // item is what is read of an item that is held.
 type item struct {
 	kind                                         access.Kind
-	name                                         string
 	named, bad                                   bool
-	readOnly, destructive, idempotent, openWorld *bool
+	readOnly, destructive, idempotent, openWorld hint
+}
+
+// hint is an annotation. Not a pointer, which would cost each of them a write barrier
+// while garbage is collected.
+type hint uint8
+
+const (
+	unsaid hint = iota
+	saidFalse
+	saidTrue
+)
+
+var yes, no = true, false
+
+// said returns what was said, nil for nothing.
+func (h hint) said() *bool {
+	switch h {
+	case saidTrue:
+		return &yes
+	case saidFalse:
+		return &no
+	}
+	return nil
 }
 
 // NewFilter returns a Filter of one text.
@@ -77,10 +103,17 @@ func (f *Filter) Out() []byte {
 // Len returns how much that is.
 func (f *Filter) Len() int { return len(f.out) }
 
-// Write reads on.
+// Write reads on. What it passes on does not depend on the pieces in which a text
+// comes, also of one that goes wrong.
 func (f *Filter) Write(p []byte) error {
-	from := 0 // what of p is neither passed on, nor held, nor dropped yet
-	for i := 0; i < len(p); i++ {
+	n, from, err := f.read(p)
+	return cmp.Or(err, f.pieceEnds(p[:n], from))
+}
+
+// read returns how much of p is right, and from where on it is neither passed on, nor
+// held, nor dropped yet.
+func (f *Filter) read(p []byte) (i, from int, err error) {
+	for ; i < len(p); i++ {
 		if f.inText {
 			if i = f.readText(p, i); i == len(p) {
 				break
@@ -92,9 +125,8 @@ func (f *Filter) Write(p []byte) error {
 			continue
 		}
 		if f.skips > 0 {
-			var err error
 			if i, err = f.skip(p, i); err != nil {
-				return err
+				return i, from, err
 			}
 			continue
 		}
@@ -102,7 +134,11 @@ func (f *Filter) Write(p []byte) error {
 		case ' ', '\t', '\n', '\r':
 		case '"':
 			if f.nesting.Depth() == 0 {
-				return errSyntax
+				return i, from, errSyntax
+			}
+			if end := f.wholeText(p, i+1); end >= 0 { // most of them
+				i = end
+				break
 			}
 			f.beginText()
 			if f.hold == holdScope {
@@ -110,7 +146,7 @@ func (f *Filter) Write(p []byte) error {
 			}
 		case ':', ',':
 			if f.nesting.Depth() == 0 {
-				return errSyntax
+				return i, from, errSyntax
 			}
 			if c == ':' {
 				f.level().names = false
@@ -121,11 +157,15 @@ func (f *Filter) Write(p []byte) error {
 			}
 		case '{', '[':
 			if f.ended {
-				return errSyntax
+				return i, from, errSyntax
+			}
+			if size := f.knownItem(p[i:]); size > 0 {
+				i += size - 1
+				break
 			}
 			before := f.hold
 			if err := f.open(c == '['); err != nil {
-				return err
+				return i, from, err
 			}
 			switch {
 			case before == f.hold:
@@ -140,7 +180,7 @@ func (f *Filter) Write(p []byte) error {
 		case '}', ']':
 			before := f.hold
 			if err := f.close(c == ']'); err != nil {
-				return err
+				return i, from, err
 			}
 			if before == f.hold {
 				break
@@ -157,12 +197,19 @@ func (f *Filter) Write(p []byte) error {
 			}
 		default:
 			if f.ended || f.nesting.Depth() == 0 || c < ' ' { // some readers take text of two bytes a character
-				return errSyntax
+				return i, from, errSyntax
 			}
 			f.literal(c)
 		}
 	}
-	return f.pieceEnds(p, from)
+	return len(p), from, nil
+}
+
+// passBlanks passes on what a text begins after, and returns the rest.
+func (f *Filter) passBlanks(p []byte, blanks string) []byte {
+	rest := bytes.TrimLeft(p, blanks)
+	f.out = append(f.out, p[:len(p)-len(rest)]...)
+	return rest
 }
 
 // pieceEnds passes on, holds or drops the rest of a piece.
@@ -188,80 +235,7 @@ func (f *Filter) Close() error {
 
 // reset prepares for the next text.
 func (f *Filter) reset() {
-	*f = Filter{policy: f.policy, out: f.out, text: f.text[:0], held: f.held[:0]}
-}
-
-// skip reads on in a value in which nothing matters, and returns where it ends or
-// where a string begins in it, or len(p).
-func (f *Filter) skip(p []byte, i int) (int, error) {
-	for ; i < len(p); i++ {
-		switch c := p[i]; c {
-		case '"':
-			f.inText, f.takes = true, false
-			if i = f.readText(p, i+1); i == len(p) {
-				return i, nil
-			}
-		case '{', '[':
-			if !f.nesting.Open(c == '[') {
-				return i, errDepth
-			}
-		case '}', ']':
-			if !f.nesting.Ends(c == ']') {
-				return i, errSyntax
-			}
-			if f.nesting.Close(); f.nesting.Depth() < f.skips {
-				f.skips = 0
-				return i, nil
-			}
-		}
-	}
-	return i, nil
-}
-
-// readText reads on in a string, and returns where it ends, or len(p).
-func (f *Filter) readText(p []byte, i int) int {
-	begin := i
-	if f.escaped && i < len(p) {
-		f.escaped = false
-		i++
-	}
-	for {
-		n := bytes.IndexByte(p[i:], '"')
-		if n < 0 {
-			f.escaped = endsInEscape(p[i:])
-			f.take(p[begin:])
-			return len(p)
-		}
-		if n > 0 && p[i+n-1] == '\\' && endsInEscape(p[i:i+n]) {
-			i += n + 1
-			continue
-		}
-		i += n
-		f.take(p[begin:i])
-		f.inText = false
-		f.textEnds()
-		return i
-	}
-}
-
-// endsInEscape reports whether what comes next is escaped.
-func endsInEscape(p []byte) bool {
-	n := 0
-	for n < len(p) && p[len(p)-1-n] == '\\' {
-		n++
-	}
-	return n%2 == 1
-}
-
-// take takes a part of a text that matters.
-func (f *Filter) take(p []byte) {
-	switch {
-	case !f.takes:
-	case len(f.text)+len(p) > maxText:
-		f.takes, f.item.bad = false, true
-	default:
-		f.text = append(f.text, p...)
-	}
+	*f = Filter{policy: f.policy, out: f.out, text: f.text[:0], name: f.name[:0], held: f.held[:0]}
 }
 
 // endItem passes on an item, of which these are the last bytes, if it stays.
@@ -272,23 +246,28 @@ func (f *Filter) endItem(last []byte) {
 		definition = f.held
 	}
 	i := &f.item
-	if i.bad || !i.named || !f.policy.Keep(access.Item{
-		Kind: i.kind, Name: i.name, Annotations: access.Hints(i.readOnly, i.destructive, i.idempotent, i.openWorld), Open: true,
-	}, definition) {
+	if i.bad || !i.named || !f.policy.Keep(i.kind, f.name, access.Hints(i.readOnly.said(), i.destructive.said(), i.idempotent.said(), i.openWorld.said()), definition) {
 		return
 	}
+	f.keepItem(definition)
+}
+
+// knownItem passes on an item that the server wrote so before, if it stays, without
+// reading it, and returns how long it is; 0 if it must be read.
+func (f *Filter) knownItem(p []byte) int {
+	if f.hold != holdList {
+		return 0
+	}
+	size, keep := f.policy.Known(f.item.kind, p)
+	if keep {
+		f.keepItem(p[:size])
+	}
+	return size
+}
+
+func (f *Filter) keepItem(definition []byte) {
 	if f.kept++; f.kept > 1 {
 		f.out = append(f.out, ',')
 	}
 	f.out = append(f.out, definition...)
-}
-
-// endCapabilities passes on what a server can, of which these are the last bytes.
-func (f *Filter) endCapabilities(last []byte) {
-	all := last
-	if len(f.held) > 0 {
-		f.held = append(f.held, last...)
-		all = f.held
-	}
-	f.out = append(f.out, withoutUnusable(bytes.Clone(all), f.policy)...)
 }

@@ -21,16 +21,23 @@ import (
 type onlyAllowed struct {
 	nothing []access.Kind
 	seen    []string
+	ended   []string // lists
 }
 
-func (p *onlyAllowed) Keep(item access.Item, definition []byte) bool {
-	p.seen = append(p.seen, fmt.Sprintf("%v %s %d", item.Kind, item.Name, item.Annotations))
-	return strings.HasPrefix(item.Name, "allowed") || item.Annotations&access.ReadOnly != 0
+func (p *onlyAllowed) Keep(kind access.Kind, name []byte, said access.Annotations, _ []byte) bool {
+	p.seen = append(p.seen, fmt.Sprintf("%v %s %d", kind, name, said))
+	return bytes.HasPrefix(name, []byte("allowed")) || said&access.ReadOnly != 0
 }
+
+func (*onlyAllowed) Known(access.Kind, []byte) (int, bool) { return 0, false }
 
 func (p *onlyAllowed) Nothing(kind access.Kind) bool { return slices.Contains(p.nothing, kind) }
 
 func (p *onlyAllowed) Next(cursor []byte) { p.seen = append(p.seen, "next "+string(cursor)) }
+
+func (p *onlyAllowed) Listed(kind access.Kind, last bool) {
+	p.ended = append(p.ended, fmt.Sprintf("%v %t", kind, last))
+}
 
 // filtered returns what is read of an answer that comes in pieces.
 func filtered(answer string, events bool, size int, p Policy) (string, error) {
@@ -152,6 +159,38 @@ func TestFilterEvents(t *testing.T) {
 	}
 }
 
+// Lines that are no data wait while something is held, and no server fills memory with
+// them: not with long ones, nor with many, nor over several lists.
+func TestLinesWithinHeldAreBounded(t *testing.T) {
+	long, many := ": "+strings.Repeat("a", 2*maxHeld), strings.Repeat("id: 7\n", maxHeld/4)
+	half := ": " + strings.Repeat("a", maxHeld*2/3) + "\n"
+	for name, stream := range map[string]string{
+		"a long comment in a list":  "data: {\"result\":{\"tools\":[\n" + long,
+		"a long comment in an item": "data: {\"result\":{\"tools\":[{\n" + long,
+		"in capabilities":           "data: {\"result\":{\"capabilities\":{\n" + long,
+		"many lines":                "data: {\"result\":{\"tools\":[\n" + many,
+		"fields without a colon":    "data: {\"result\":{\"tools\":[\n" + strings.Repeat("d\n", maxHeld),
+		"parts of the name data":    "data: {\"result\":{\"tools\":[\n" + strings.Repeat("dat\r\n", maxHeld),
+		"two lists":                 "data: {\"result\":{\"tools\":[\n" + half + "data: ],\"prompts\":[\n" + half,
+	} {
+		e := NewEvents(new(onlyAllowed))
+		var err error
+		for rest := []byte(stream); len(rest) > 0 && err == nil; {
+			n := min(4<<10, len(rest))
+			err, rest = e.Write(rest[:n]), rest[n:]
+			e.Out()
+		}
+		if !errors.Is(err, errTooLarge) || len(e.rest) > maxHeld {
+			t.Errorf("%s: %v with %d bytes held, want %v with at most %d", name, err, len(e.rest), errTooLarge, maxHeld)
+		}
+	}
+	// Outside of what is held, a line is passed on however long it is.
+	e := NewEvents(new(onlyAllowed))
+	if err := e.Write([]byte(long + "\n\n")); err != nil || len(e.Out()) != len(long)+2 {
+		t.Errorf("a long comment: %v, want it passed on", err)
+	}
+}
+
 // An answer that breaks off stays broken off.
 func TestAnswerBreaksOff(t *testing.T) {
 	failed := errors.New("reset")
@@ -199,37 +238,104 @@ func reference(v any, p Policy) any {
 }
 
 // What is read of an answer is what a reader that builds a tree would have filtered,
-// in whatever pieces it comes, as JSON or as an event.
+// in whatever pieces it comes, as JSON or as an event. What is read of one that goes
+// wrong is how that of one that goes on well begins.
 func FuzzFilter(f *testing.F) {
 	f.Add([]byte(`{"id":1,"result":{"tools":[{"name":"allowed","x":"\\\""},{"name":"o","annotations":{"readOnlyHint":true}}],"cacheScope":"public"}}`), 5)
 	f.Add([]byte(`[{"result":{"prompts":[{"name":"x"},1]}},[],{"result":[]}]`), 1)
+	f.Add([]byte(`{"result":{"tools":[{"name":"x"},{"name":"allowed"},{"name":"allowed2","y":[{"z":"\u00`), 7)
+	f.Add([]byte(`{"result":{"tools":[{"name":"x"},{"name":"allowed"}}]}`), 3)
+	f.Add([]byte(`{"result":{"tools":[{"name":"x"}]}} {"result":{"tools":[{"name":"x"}]}}`), 3)
 	f.Fuzz(func(t *testing.T, answer []byte, size int) {
 		size = max(1, size%100)
 		got, err := filtered(string(answer), false, size, new(onlyAllowed))
 		whole, wholeErr := filtered(string(answer), false, 0, new(onlyAllowed))
-		// Of what breaks off, pieces may have passed on more before.
-		if same := got == whole || err != nil && strings.HasPrefix(got, whole); !same || !errors.Is(err, wholeErr) {
+		if got != whole || !errors.Is(err, wholeErr) {
 			t.Fatalf("%q: %q, %v by %d; %q, %v whole", answer, got, err, size, whole, wholeErr)
 		}
-		var before any
-		if trimmed := bytes.TrimSpace(answer); err != nil || len(trimmed) == 0 || trimmed[0] != '{' && trimmed[0] != '[' || json.Unmarshal(answer, &before) != nil || repeats(answer) {
+		if !bytes.ContainsAny(answer, "\r\n") {
+			event, eventErr := filtered("data:"+string(answer)+"\n\n", true, size, new(onlyAllowed))
+			lines, ends := strings.CutPrefix(event, "data:"+got)
+			if !ends || strings.Trim(lines, "\n") != "" || err == nil && lines != "\n\n" || (eventErr == nil) != (err == nil) {
+				t.Fatalf("%q: as an event %q, %v; want %q, %v", answer, event, eventErr, got, err)
+			}
+		}
+		well := answer
+		if err != nil {
+			if well = wentOn(answer); well == nil {
+				return
+			}
+		}
+		after, err := filtered(string(well), false, 0, new(onlyAllowed))
+		if err != nil {
+			t.Fatalf("%q: %v", well, err)
+		}
+		if !strings.HasPrefix(after, got) {
+			t.Fatalf("%q became %q, but %q becomes %q", answer, got, well, after)
+		}
+		want, is := tree(well)
+		if !is {
 			return
 		}
-		var after any
-		if err := json.Unmarshal([]byte(got), &after); err != nil {
-			t.Fatalf("%q became %q: %v", answer, got, err)
+		want = reference(want, new(onlyAllowed))
+		if filtered, _ := tree([]byte(after)); !reflect.DeepEqual(filtered, want) {
+			t.Fatalf("%q became %q, want %v", well, after, want)
 		}
-		if want := reference(before, new(onlyAllowed)); !reflect.DeepEqual(after, want) {
-			t.Fatalf("%q became %v, want %v", answer, after, want)
-		}
-		if bytes.ContainsAny(answer, "\r\n") {
-			return
-		}
-		event, err := filtered("data:"+string(answer)+"\n\n", true, size, new(onlyAllowed))
-		if err != nil || event != "data:"+got+"\n\n" {
-			t.Fatalf("as an event %q, %v; want %q", event, err, got)
+		if read, whole := tree([]byte(got)); whole && !reflect.DeepEqual(read, want) {
+			t.Fatalf("%q became %q, which says %v, want %v", answer, got, read, want)
 		}
 	})
+}
+
+// wentOn is an answer that goes wrong without what is wrong, and ended; nil if it cannot
+// be. It is JSON if any end makes it so.
+func wentOn(answer []byte) []byte {
+	f := NewBody(nil, new(onlyAllowed), false).filter
+	right := 0
+	for right < len(answer) && f.Write(answer[right:right+1]) == nil {
+		right++
+	}
+	var open []byte // what ends what is open, the innermost first
+	inText, escaped := false, false
+	for _, c := range answer[:right] {
+		switch {
+		case inText:
+			inText, escaped = c != '"' || escaped, c == '\\' && !escaped
+		case c == '"':
+			inText = true
+		case c == '{':
+			open = slices.Insert(open, 0, '}')
+		case c == '[':
+			open = slices.Insert(open, 0, ']')
+		case c == '}', c == ']':
+			open = open[1:]
+		}
+	}
+	texts := []string{""}
+	if inText {
+		texts = []string{`"`, `""`, `0"`, `00"`, `000"`, `0000"`} // an escape may be open
+	}
+	var ended []byte
+	for _, text := range texts {
+		for _, value := range []string{"", "0", ":0", `"x":0`, "true", "rue", "ue", "e", "al" + "se", "lse", "se", "null", "ull", "ll", "l"} {
+			all := slices.Concat(answer[:right], []byte(text), []byte(value), open)
+			if json.Valid(all) {
+				return all
+			}
+			if _, err := filtered(string(all), false, 0, new(onlyAllowed)); err == nil && ended == nil {
+				ended = all
+			}
+		}
+	}
+	return ended
+}
+
+// tree is what a reader that builds one reads of a message or a batch of them, if that
+// is what every reader reads.
+func tree(text []byte) (v any, is bool) {
+	trimmed := bytes.TrimSpace(text)
+	is = len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') && json.Unmarshal(text, &v) == nil && !repeats(text)
+	return v, is
 }
 
 // repeats reports whether a text has names that repeat, of which a tree has the last,
@@ -259,25 +365,60 @@ func largeList(n int) []byte {
 // names is a policy that costs next to nothing.
 type names struct{}
 
-func (names) Keep(item access.Item, _ []byte) bool { return strings.HasPrefix(item.Name, "allowed") }
-func (names) Nothing(access.Kind) bool             { return false }
-func (names) Next([]byte)                          {}
+func (names) Keep(_ access.Kind, name []byte, _ access.Annotations, _ []byte) bool {
+	return bytes.HasPrefix(name, []byte("allowed"))
+}
+func (names) Known(access.Kind, []byte) (int, bool) { return 0, false }
+func (names) Nothing(access.Kind) bool              { return false }
+func (names) Next([]byte)                           {}
+func (names) Listed(access.Kind, bool)              {}
 
+// BenchmarkFilter is what the gateway spends on a list, as JSON or as an event, from the
+// first byte that it reads to the last that it hands on.
 func BenchmarkFilter(b *testing.B) {
 	for _, n := range []int{10, 500, 5000} {
-		answer := largeList(n)
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			b.SetBytes(int64(len(answer)))
-			b.ReportAllocs()
-			began := cpu()
-			defer func() { b.ReportMetric(float64(cpu()-began)/float64(b.N), "cpu-ns/op") }()
-			for b.Loop() {
-				body := NewBody(io.NopCloser(bytes.NewReader(answer)), names{}, false)
-				if _, err := body.Begin(16 << 20); err != nil {
-					b.Fatal(err)
+		list := largeList(n)
+		event := slices.Concat([]byte("event: message\ndata: "), list, []byte("\n\n"))
+		for form, answer := range map[string][]byte{"JSON": list, "event": event} {
+			b.Run(fmt.Sprintf("%d/%s", n, form), func(b *testing.B) {
+				source, piece := bytes.NewReader(answer), make([]byte, 32<<10)
+				b.SetBytes(int64(len(answer)))
+				b.ReportAllocs()
+				began := cpu()
+				defer func() { b.ReportMetric(float64(cpu()-began)/float64(b.N), "cpu-ns/op") }()
+				for b.Loop() {
+					source.Reset(answer)
+					body := NewBody(io.NopCloser(source), names{}, form == "event")
+					if form == "JSON" {
+						body.Expect(int64(len(answer)))
+						if _, err := body.Begin(1 << 20); err != nil {
+							b.Fatal(err)
+						}
+					}
+					if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{body}, piece); err != nil {
+						b.Fatal(err)
+					}
 				}
+			})
+		}
+	}
+}
+
+// BenchmarkScan is what it costs to look at each byte of the same answers.
+func BenchmarkScan(b *testing.B) {
+	answer := largeList(500)
+	b.SetBytes(int64(len(answer)))
+	began, n := cpu(), 0
+	defer func() { b.ReportMetric(float64(cpu()-began)/float64(b.N), "cpu-ns/op") }()
+	for b.Loop() {
+		for _, c := range answer {
+			if c == '"' {
+				n++
 			}
-		})
+		}
+	}
+	if n == 0 {
+		b.Fatal("no quote")
 	}
 }
 

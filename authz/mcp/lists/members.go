@@ -1,6 +1,7 @@
 package lists
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 
@@ -83,10 +84,10 @@ func memberOf(at place, name []byte, kind access.Kind) member {
 			return isCursor
 		}
 	case inItem:
-		switch string(name) {
-		case nameOf[kind]:
+		if string(name) == nameOf[kind] { // in a switch, it would be copied
 			return isName
-		case "annotations":
+		}
+		if string(name) == "annotations" {
 			return isAnnotations
 		}
 	case inAnnotations:
@@ -109,22 +110,47 @@ var nameOf = [...]string{
 	access.Tool: "name", access.Resource: "uri", access.ResourceTemplate: "uriTemplate", access.Prompt: "name",
 }
 
+// wholeText takes a string, of which p has the rest from i on, and returns where it ends.
+// It returns -1 for one of which p has only a part, or that is not passed on as it is.
+func (f *Filter) wholeText(p []byte, i int) int {
+	l := f.level()
+	takes := f.takesText(l)
+	if !l.names && f.member == isScope {
+		return -1
+	}
+	end := textEnd(p, i)
+	switch {
+	case end < 0, takes && end-i > maxText:
+		return -1
+	case takes:
+		f.textEnds(p[i:end], true)
+	default:
+		f.textEnds(nil, false)
+	}
+	return end
+}
+
+// takesText reports whether the string that begins matters: a name of a member, or a
+// value.
+func (f *Filter) takesText(l *level) bool {
+	if l.names {
+		return l.place >= inMessage
+	}
+	return f.member == isName || f.member == isCursor
+}
+
 // beginText begins a string: a name or a value.
 func (f *Filter) beginText() {
 	f.inText, f.text = true, f.text[:0]
 	l := f.level()
-	if l.names {
-		f.takes = l.place >= inMessage
-		return
-	}
-	f.takes = f.member == isName || f.member == isCursor
-	if f.member == isScope {
+	f.takes = f.takesText(l)
+	if !l.names && f.member == isScope {
 		f.hold = holdScope
 	}
 }
 
-// textEnds takes a string.
-func (f *Filter) textEnds() {
+// textEnds takes a string, if it is taken.
+func (f *Filter) textEnds(text []byte, taken bool) {
 	if f.skips > 0 {
 		return
 	}
@@ -132,51 +158,48 @@ func (f *Filter) textEnds() {
 	if !l.names {
 		switch {
 		case f.member == isName:
-			f.noteName()
-		case f.member == isCursor && f.takes:
-			f.policy.Next(slices.Concat([]byte{'"'}, f.text, []byte{'"'}))
+			f.noteName(text)
+		case f.member == isCursor:
+			if f.goesOn = true; taken {
+				f.policy.Next(slices.Concat([]byte{'"'}, text, []byte{'"'}))
+			}
 		}
 		f.member = isOther
 		return
 	}
 	f.member = isOther
-	if f.takes {
-		f.member = memberOf(l.place, unescaped(f.text), f.item.kind)
+	if taken {
+		f.member = memberOf(l.place, unescaped(text), f.item.kind)
 	}
 }
 
 // noteName notes what an item is called. One that has two names is bad.
-func (f *Filter) noteName() {
-	raw := unescaped(f.text)
-	name := string(raw)
-	f.item.bad = f.item.bad || raw == nil || f.item.named && name != f.item.name
-	f.item.name, f.item.named = name, true
+func (f *Filter) noteName(text []byte) {
+	name := unescaped(text)
+	f.item.bad = f.item.bad || name == nil || f.item.named && !bytes.Equal(name, f.name)
+	f.name, f.item.named = append(f.name[:0], name...), true
 }
 
 // unescaped returns what the inner part of a string stands for.
 func unescaped(raw []byte) []byte {
-	for _, c := range raw {
-		if c == '\\' {
-			var text string
-			if json.Unmarshal([]byte(`"`+string(raw)+`"`), &text) != nil {
-				return nil
-			}
-			return []byte(text)
-		}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw
 	}
-	return raw
+	var text string
+	if json.Unmarshal([]byte(`"`+string(raw)+`"`), &text) != nil {
+		return nil
+	}
+	return []byte(text)
 }
-
-var yes, no = true, false
 
 // literal takes the first byte of true and false, as far as they are annotations.
 func (f *Filter) literal(c byte) {
 	if f.member < isReadOnly || c != 't' && c != 'f' {
 		return
 	}
-	value := &no
+	value := saidFalse
 	if c == 't' {
-		value = &yes
+		value = saidTrue
 	}
 	switch f.member {
 	case isReadOnly:

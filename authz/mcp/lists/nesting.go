@@ -1,5 +1,7 @@
 package lists
 
+import "github.com/mcpoauth/caddy-mcp-oauth/authz/access"
+
 // level is where the names and values that come now are.
 func (f *Filter) level() *level { return &f.levels[f.nesting.Depth()] }
 
@@ -48,12 +50,22 @@ func (f *Filter) inside(parent place, array bool) place {
 func (f *Filter) holdAt(at, parent place) {
 	switch {
 	case at == inList:
-		f.hold, f.kept = holdList, 0
+		f.hold, f.kept, f.listed[f.item.kind] = holdList, 0, true
 	case parent == inList:
 		f.hold, f.item, f.held = holdItem, item{kind: f.item.kind, bad: at != inItem}, f.held[:0]
 	case at == inCapabilities:
 		f.hold, f.held = holdCapabilities, f.held[:0]
 	}
+}
+
+// resultEnds tells which lists it had.
+func (f *Filter) resultEnds() {
+	for kind, listed := range f.listed {
+		if listed {
+			f.policy.Listed(access.Kind(kind), !f.goesOn) //nolint:gosec // one of four
+		}
+	}
+	f.listed, f.goesOn = [access.Prompt + 1]bool{}, false
 }
 
 func (f *Filter) close(array bool) error {
@@ -68,6 +80,8 @@ func (f *Filter) close(array bool) error {
 		f.hold = holdList
 	case inList, inCapabilities:
 		f.hold = holdNothing
+	case inResult:
+		f.resultEnds()
 	}
 	f.ended = f.nesting.Depth() == 0
 	return nil

@@ -13,29 +13,31 @@ import (
 
 // SaveFlow implements storage.AuthStore.
 func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
-	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) {
-		old, err := storedFlow(tx, f.ID, now)
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) { return saveFlow(tx, f, now) })
+}
+
+func saveFlow(tx Tx, f storage.Flow, now time.Time) (storage.Verdict, error) {
+	old, err := storedFlow(tx, f.ID, now)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return storage.Unknown, err
+	}
+	if old.Submitted {
+		return storage.Submitted, nil
+	}
+	if there, err := holds(tx, f.Issuer, f.KnownBy(), now); !there || err != nil {
+		return storage.SignedOut, err
+	}
+	if err == nil && !old.Identity.Same(f.Identity) {
+		if err := endFlow(tx, old, now); err != nil {
 			return storage.Unknown, err
 		}
-		if old.Submitted {
-			return storage.Submitted, nil
+	}
+	for _, key := range [][]byte{subjectFlowKey(f), browserFlowKey(f)} {
+		if err := tx.Put(key, record.New(record.Until(f.ExpiresAt), 0)); err != nil {
+			return storage.Unknown, err
 		}
-		if there, err := holds(tx, f.Issuer, f.KnownBy(), now); !there || err != nil {
-			return storage.SignedOut, err
-		}
-		if err == nil && !old.Identity.Same(f.Identity) {
-			if err := endFlow(tx, old, now); err != nil {
-				return storage.Unknown, err
-			}
-		}
-		for _, key := range [][]byte{subjectFlowKey(f), browserFlowKey(f)} {
-			if err := tx.Put(key, record.New(record.Until(f.ExpiresAt), 0)); err != nil {
-				return storage.Unknown, err
-			}
-		}
-		return storage.OK, putFlow(tx, f)
-	})
+	}
+	return storage.OK, putFlow(tx, f)
 }
 
 // Flow implements storage.AuthStore.
@@ -65,6 +67,9 @@ func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
 func storedFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
 	var f storage.Flow
 	found, err := getJSON(r, idKey(kindFlow, id), &f)
+	if err == nil && found && f.ID != id {
+		err = record.ErrCorrupt // somebody moved the record
+	}
 	if err == nil && (!found || ended(f.ExpiresAt, now)) {
 		err = storage.ErrNotFound
 	}

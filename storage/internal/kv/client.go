@@ -84,6 +84,9 @@ func (s *authStore) DeleteClient(ctx context.Context, id string, now time.Time) 
 func liveClient(r Reader, id string, now time.Time) (storage.Client, error) {
 	var c storage.Client
 	found, err := getJSON(r, idKey(kindClient, id), &c)
+	if err == nil && found && c.ID != id {
+		err = record.ErrCorrupt // somebody moved the record
+	}
 	if err == nil && (!found || ended(c.ExpiresAt, now)) {
 		err = storage.ErrNotFound
 	}

@@ -133,7 +133,7 @@ func EndSignIns(ctx context.Context, e Engine, now time.Time) (ended storage.End
 		{kindFlow, func(tx Tx, key []byte, ended *storage.Ended) error { return endPending(tx, key, ended, now) }},
 		{kindPendingState, removePendingState},
 		{kindVirtualKey, disableVirtualKey},
-		{kindSiteValue, dropSigningKeys},
+		{kindSiteValue, dropSecrets},
 	}
 	for _, step := range steps {
 		if err := inBatches(ctx, e, step.kind, &ended, step.end); err != nil {
@@ -210,11 +210,11 @@ func disableVirtualKey(tx Tx, key []byte, ended *storage.Ended) error {
 	return putJSON(tx, key, record.Forever, k)
 }
 
-func dropSigningKeys(tx Tx, key []byte, ended *storage.Ended) error {
+// dropSecrets removes the site values by which secrets of others are good.
+func dropSecrets(tx Tx, key []byte, ended *storage.Ended) error {
 	var v storage.SiteValue
-	if _, err := getJSON(tx, key, &v); err != nil || v.Name != sealed.SigningKeysName {
+	if _, err := getJSON(tx, key, &v); err != nil || !ended.Counts(v.Name, sealed.SigningKeysName) {
 		return err
 	}
-	ended.SigningKeys++
 	return tx.Delete(key)
 }

@@ -29,8 +29,46 @@ func (s *authStore) RevokeGrant(ctx context.Context, id string, now time.Time) (
 	return update(ctx, s.engine, func(tx Tx) (storage.Revocation, error) { return revokeGrant(tx, id, now) })
 }
 
+// ChangeGrant implements storage.AuthStore.
+func (s *authStore) ChangeGrant(ctx context.Context, c storage.GrantChange) (storage.Revocation, error) {
+	return update(ctx, s.engine, func(tx Tx) (storage.Revocation, error) { return changeGrant(tx, c) })
+}
+
+func changeGrant(tx Tx, c storage.GrantChange) (rev storage.Revocation, err error) {
+	g, found, err := filledGrant(tx, c.ID, c.Now)
+	if err != nil {
+		return rev, err
+	}
+	if grantVerdict(g, found, c.Now) != storage.OK {
+		return rev, storage.ErrNotFound
+	}
+	if err := c.Apply(&g); err != nil {
+		return rev, err
+	}
+	keepUntil := g.ExpiresAt
+	for _, h := range g.AccessTokens {
+		t, found, err := getAccessToken(tx, h)
+		if err != nil {
+			return rev, err
+		}
+		if !found {
+			continue
+		}
+		g.Limit(&t)
+		if err := putAccessToken(tx, t); err != nil {
+			return rev, err
+		}
+		keepUntil = latest(keepUntil, t.ExpiresAt)
+	}
+	return storage.Revocation{AccessTokens: g.AccessTokens, GrantIDs: []string{g.ID}}, putGrant(tx, g, keepUntil)
+}
+
 func getGrant(r Reader, id string) (storage.Grant, bool, error) {
-	return getBinary(r, idKey(kindGrant, id), record.Grant)
+	g, found, err := getBinary(r, idKey(kindGrant, id), record.Grant)
+	if err == nil && found && g.ID != id {
+		return storage.Grant{}, false, record.ErrCorrupt // somebody moved the record
+	}
+	return g, found, err
 }
 
 // filledGrant is getGrant with the claims. A grant whose person is not there any
@@ -52,6 +90,16 @@ func putGrant(tx Tx, g storage.Grant, keepUntil time.Time) error {
 // grantIndexKeys are those under which a valid grant is found.
 func grantIndexKeys(g storage.Grant) [][]byte {
 	return [][]byte{clientGrantKey(g), subjectGrantKey(g)}
+}
+
+// putGrantIndex makes a new grant found.
+func putGrantIndex(tx Tx, g storage.Grant) error {
+	for _, key := range grantIndexKeys(g) {
+		if err := tx.Put(key, record.New(record.Until(g.AbsoluteExpiresAt), 0)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // grantVerdict tells whether tokens may be issued under a grant: OK, Expired or Revoked.

@@ -29,6 +29,10 @@ func (s *authStore) ClaimCode(ctx context.Context, c storage.CodeClaim) (storage
 }
 
 func claimCode(tx Tx, c storage.CodeClaim) (res storage.CodeResult, err error) {
+	if was, err := useUpIfAny(tx, c.UsesUp, c.Now); was || err != nil {
+		res.Verdict = storage.AlreadyUsed
+		return res, err
+	}
 	code, found, err := getCode(tx, c.Hash)
 	if err != nil || !found {
 		return res, err
@@ -85,6 +89,33 @@ func putCode(tx Tx, c storage.Code, keepUntil time.Time) error {
 	return putJSON(tx, hashKey(kindCode, c.Hash), record.Until(keepUntil), c)
 }
 
+// IssueGrant implements storage.AuthStore.
+func (s *authStore) IssueGrant(ctx context.Context, g storage.ServiceGrant) (storage.Verdict, error) {
+	if err := g.Check(); err != nil {
+		return storage.Unknown, err
+	}
+	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) {
+		if was, err := useUpIfAny(tx, g.UsesUp, g.Now); was || err != nil {
+			return storage.AlreadyUsed, err
+		}
+		return storage.OK, issueGrant(tx, g)
+	})
+}
+
+func issueGrant(tx Tx, of storage.ServiceGrant) error {
+	g := of.Grant
+	if err := putGrantIndex(tx, g); err != nil {
+		return err
+	}
+	if _, _, err := issue(tx, g, storage.Issue{Access: of.Access, GrantExpiresAt: g.ExpiresAt}, of.Now); err != nil {
+		return err
+	}
+	b := grantBounds(tx, of.Now)
+	b.sender = of.Max
+	p := place{sender: record.Digest("service grants", g.Issuer, g.Identity.Subject), at: g.CreatedAt, id: g.ID}
+	return enter(tx, p, record.Until(g.AbsoluteExpiresAt), make([]byte, len(storage.Hash{})), b) // it has no code
+}
+
 // AccessToken implements storage.AuthStore.
 func (s *authStore) AccessToken(ctx context.Context, h storage.Hash, now time.Time) (storage.AccessToken, error) {
 	var t storage.AccessToken
@@ -137,6 +168,7 @@ func issue(tx Tx, g storage.Grant, i storage.Issue, now time.Time) (storage.Gran
 	if i.Access.GrantID != g.ID || i.Refresh != nil && i.Refresh.GrantID != g.ID {
 		return g, rev, errForeignIssue
 	}
+	g.Limit(&i.Access)
 	live, err := liveAccessTokens(tx, g.AccessTokens, now)
 	if err != nil {
 		return g, rev, err

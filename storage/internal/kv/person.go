@@ -24,18 +24,43 @@ func (s *personStore) Person(ctx context.Context, issuer, subject string, now ti
 }
 
 // SavePerson implements storage.PersonStore.
-func (s *personStore) SavePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {
+func (s *personStore) SavePerson(ctx context.Context, l storage.PersonLogin, now time.Time) (storage.Person, storage.Verdict, error) {
+	if err := l.Check(); err != nil {
+		return storage.Person{}, storage.Unknown, err
+	}
 	return decidePerson(ctx, s.engine, func(tx Tx) (storage.Person, storage.Verdict, error) {
-		before, _, err := getPerson(tx, p.Issuer, p.Subject)
+		before, _, err := getPerson(tx, l.Person.Issuer, l.Person.Subject)
 		if err != nil {
-			return p, storage.Unknown, err
+			return l.Person, storage.Unknown, err
 		}
-		next := p.After(before, now)
-		if next.Ended(p.SecretSession) {
-			return p, storage.SignedOut, nil
+		next := l.Person.After(before, now)
+		if next.Ended(l.Person.SecretSession) {
+			return l.Person, storage.SignedOut, nil
+		}
+		begins, _ := l.As(next)
+		if v, err := begin(tx, begins, now); v != storage.OK || err != nil {
+			return l.Person, v, err
 		}
 		return next, storage.OK, putPerson(tx, before, next)
 	})
+}
+
+// begin stores what begins with a login. The flow is first, as it may be refused.
+func begin(tx Tx, l storage.PersonLogin, now time.Time) (storage.Verdict, error) {
+	if l.Flow != nil {
+		if v, err := saveFlow(tx, *l.Flow, now); v != storage.OK || err != nil {
+			return v, err
+		}
+	}
+	if l.Browser != nil {
+		if err := createBrowserSession(tx, *l.Browser, now); err != nil {
+			return storage.Unknown, err
+		}
+	}
+	if l.OfSession == nil {
+		return storage.OK, nil
+	}
+	return storage.OK, putSiteValue(tx, *l.OfSession)
 }
 
 // UpdatePerson implements storage.PersonStore.

@@ -39,6 +39,10 @@ func (s *authStore) RotateRefreshToken(ctx context.Context, r storage.Rotation) 
 }
 
 func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
+	if was, err := useUpIfAny(tx, r.UsesUp, r.Now); was || err != nil {
+		res.Verdict = storage.AlreadyUsed
+		return res, err
+	}
 	t, found, err := getRefreshToken(tx, r.Hash)
 	if err != nil {
 		return res, err

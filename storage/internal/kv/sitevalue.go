@@ -15,9 +15,11 @@ import (
 
 // PutSiteValue implements storage.AuthStore.
 func (s *authStore) PutSiteValue(ctx context.Context, m storage.SiteValue) error {
-	return s.engine.Update(ctx, func(tx Tx) error {
-		return putJSON(tx, siteValueKey(m.Issuer, m.Name), record.UntilOrForever(m.ExpiresAt), m)
-	})
+	return s.engine.Update(ctx, func(tx Tx) error { return putSiteValue(tx, m) })
+}
+
+func putSiteValue(tx Tx, m storage.SiteValue) error {
+	return putJSON(tx, siteValueKey(m.Issuer, m.Name), record.UntilOrForever(m.ExpiresAt), m)
 }
 
 // ReplaceSiteValue implements storage.AuthStore.
@@ -30,7 +32,7 @@ func (s *authStore) ReplaceSiteValue(ctx context.Context, m storage.SiteValue, r
 		if current.Text != replaces {
 			return storage.Changed, nil
 		}
-		return storage.OK, putJSON(tx, siteValueKey(m.Issuer, m.Name), record.UntilOrForever(m.ExpiresAt), m)
+		return storage.OK, putSiteValue(tx, m)
 	})
 }
 
@@ -66,6 +68,17 @@ func (s *authStore) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now 
 		}
 		return true, useUp(tx, storage.OneTime{Hash: h, ExpiresAt: expiresAt})
 	})
+}
+
+// useUpIfAny uses up a value that may not be wanted, unless it was used before.
+func useUpIfAny(tx Tx, v *storage.OneTime, now time.Time) (was bool, err error) {
+	if v == nil {
+		return false, nil
+	}
+	if was, err := used(tx, v.Hash, now); was || err != nil {
+		return was, err
+	}
+	return false, useUp(tx, *v)
 }
 
 func useUp(tx Tx, v storage.OneTime) error {

@@ -18,6 +18,11 @@ func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (sto
 }
 
 func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
+	if sub.Begins != nil {
+		if v, err := saveFlow(tx, *sub.Begins, sub.Now); v != storage.OK || err != nil {
+			return v, err
+		}
+	}
 	f, err := liveFlow(tx, sub.FlowID, sub.Now)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -60,10 +65,8 @@ func approve(tx Tx, sub storage.Submission) error {
 	if err := putGrant(tx, g, g.ExpiresAt); err != nil {
 		return err
 	}
-	for _, key := range grantIndexKeys(g) {
-		if err := tx.Put(key, record.New(record.Until(g.AbsoluteExpiresAt), 0)); err != nil {
-			return err
-		}
+	if err := putGrantIndex(tx, g); err != nil {
+		return err
 	}
 	if err := putCode(tx, *sub.Code, sub.Code.ExpiresAt); err != nil {
 		return err
@@ -154,14 +157,20 @@ func boundGrants(tx Tx, sub storage.Submission) error {
 		sender: record.Digest("grants", g.Issuer, string(sub.Quota.Key[:])), group: record.Digest("grants of a block", g.Issuer, string(sub.Quota.Block[:])),
 		at: g.CreatedAt, id: g.ID,
 	}
-	return enter(tx, p, record.Until(g.AbsoluteExpiresAt), sub.Code.Hash[:], bounds{
-		sender: sub.Quota.Max, group: sub.Quota.MaxBlock,
+	b := grantBounds(tx, sub.Now)
+	b.sender, b.group = sub.Quota.Max, sub.Quota.MaxBlock
+	return enter(tx, p, record.Until(g.AbsoluteExpiresAt), sub.Code.Hash[:], b)
+}
+
+// grantBounds drops grants, those that ended first.
+func grantBounds(tx Tx, now time.Time) bounds {
+	return bounds{
 		spare: func(id string) bool {
 			g, found, err := getGrant(tx, id)
-			return err == nil && grantVerdict(g, found, sub.Now) == storage.OK
+			return err == nil && grantVerdict(g, found, now) == storage.OK
 		},
 		drop: func(id string, code []byte) error { return removeGrant(tx, id, code) },
-	})
+	}
 }
 
 // boundSessions ends the browser sessions beyond the quota of a person who proved

@@ -22,7 +22,7 @@ func AppendAccessToken(b []byte, t storage.AccessToken) []byte {
 	for _, s := range t.Audience {
 		b = appendString(b, s)
 	}
-	return appendPerson(b, t.Identity)
+	return appendMore(b, t.Identity, t.Chosen)
 }
 
 // AccessTokenEnd returns the ExpiresAt of an access token. A refresh asks
@@ -45,7 +45,7 @@ func AccessToken(body []byte) (storage.AccessToken, error) {
 		*s = d.string()
 	}
 	t.Scope, t.Audience = d.lists(scopes, audiences)
-	d.person(&t.Identity)
+	t.Chosen = d.more(&t.Identity)
 	if err := d.end(); err != nil {
 		return storage.AccessToken{}, err
 	}

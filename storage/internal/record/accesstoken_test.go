@@ -29,8 +29,9 @@ func TestAccessTokenRoundTrip(t *testing.T) {
 			Identity: drawIdentity(t),
 			Scope:    lists.Draw(t, "scope"), Audience: lists.Draw(t, "audience"),
 			IssuedAt: instants.Draw(t, "issued"), ExpiresAt: instants.Draw(t, "expires"),
+			Chosen: drawChosen(t),
 		}
-		comesBack(t, want, len(appendPerson(nil, want.Identity)), AppendAccessToken, AccessToken)
+		comesBack(t, want, addedSince(want.Identity, want.Chosen), AppendAccessToken, AccessToken)
 		body := AppendAccessToken(nil, want)
 		if end, err := AccessTokenEnd(body); err != nil || !end.Equal(want.ExpiresAt) {
 			t.Fatalf("ends at %v, %v; want %v", end, err, want.ExpiresAt)

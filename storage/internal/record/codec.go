@@ -146,24 +146,52 @@ func appendHash(b []byte, h *storage.Hash) []byte {
 	return appendHashes(b, *h)
 }
 
-// appendPerson appends what an identity of a kind with persons has besides, and
-// nothing for another: such records stay as earlier versions write them.
-func appendPerson(b []byte, id storage.Identity) []byte {
-	if id.Person == "" && id.ProviderSession == "" {
+// appendMore appends what some grants and tokens have besides: that of an identity of
+// a kind with persons, and what a person chose. Records of others stay as earlier
+// versions write them.
+func appendMore(b []byte, id storage.Identity, chosen []storage.Choice) []byte {
+	if id.Person == "" && id.ProviderSession == "" && len(chosen) == 0 {
 		return b
 	}
-	return appendString(appendString(b, id.Person), id.ProviderSession)
+	b = appendString(appendString(b, id.Person), id.ProviderSession)
+	if len(chosen) == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(len(chosen)))
+	for _, c := range chosen {
+		b = appendString(appendString(b, c.Resource), string(c.Others))
+		b = binary.AppendUvarint(b, uint64(len(c.Tools)))
+		b = binary.AppendUvarint(b, uint64(len(c.Without)))
+		for _, names := range [...][]string{c.Tools, c.Without} {
+			for _, name := range names {
+				b = appendString(b, name)
+			}
+		}
+	}
+	return b
 }
 
-// person takes what appendPerson appended.
-func (d *decoder) person(id *storage.Identity) {
+// more takes what appendMore appended.
+func (d *decoder) more(id *storage.Identity) (chosen []storage.Choice) {
 	if d.rest == "" || d.failed {
-		return
+		return nil
 	}
 	id.Person, id.ProviderSession = d.string(), d.string()
-	if id.Person == "" && id.ProviderSession == "" {
-		d.failed = true // not what is written
+	if d.rest == "" {
+		d.failed = d.failed || id.Person == "" && id.ProviderSession == "" // not what is written
+		return nil
 	}
+	n := d.uvarint()
+	if n == 0 {
+		d.failed = true
+	}
+	for ; n > 0 && !d.failed; n-- {
+		c := storage.Choice{Resource: d.string(), Others: storage.Others(d.string())}
+		tools, without := d.uvarint(), d.uvarint()
+		c.Tools, c.Without = d.lists(tools, without)
+		chosen = append(chosen, c)
+	}
+	return chosen
 }
 
 // end reports whether everything was there and nothing is left.

@@ -24,10 +24,26 @@ func Digest(parts ...string) []byte {
 	return d.Sum(nil)[:DigestSize]
 }
 
-// FlowOf returns the ID of the flow that a key is of, or nil.
-func FlowOf(k storage.ConnectionKey) []byte {
-	if id, is := strings.CutPrefix(k.Owner, storage.FlowOwner("")); is {
+// FlowOf returns the ID of the flow that a connect state is of, or nil.
+func FlowOf(s storage.ConnectState) []byte {
+	if id, is := strings.CutPrefix(s.Owner, storage.FlowOwner("")); is {
 		return []byte(id)
 	}
-	return nil
+	return IDOrNone(s.Flow)
+}
+
+// IDOrNone returns an ID as a reference, or nil for the empty one.
+func IDOrNone(id string) []byte {
+	if id == "" {
+		return nil
+	}
+	return []byte(id)
+}
+
+// HashOrNone returns a hash as a reference, or nil for the zero one.
+func HashOrNone(h storage.Hash) []byte {
+	if h == (storage.Hash{}) {
+		return nil
+	}
+	return h[:]
 }

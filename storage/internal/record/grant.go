@@ -28,7 +28,7 @@ func AppendGrant(b []byte, g storage.Grant) []byte {
 	for _, s := range g.Resources {
 		b = appendString(b, s)
 	}
-	return appendPerson(b, g.Identity)
+	return appendMore(b, g.Identity, g.Chosen)
 }
 
 // Grant reads what AppendGrant appended.
@@ -48,7 +48,7 @@ func Grant(body []byte) (storage.Grant, error) {
 		*s = d.string()
 	}
 	g.Scope, g.Resources = d.lists(scopes, resources)
-	d.person(&g.Identity)
+	g.Chosen = d.more(&g.Identity)
 	if err := d.end(); err != nil {
 		return storage.Grant{}, err
 	}

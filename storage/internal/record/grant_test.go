@@ -2,6 +2,7 @@ package record
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,17 +38,35 @@ func drawIdentity(t *rapid.T) storage.Identity {
 		Person: text.Draw(t, "person"), ProviderSession: text.Draw(t, "session")}
 }
 
+// drawChosen draws what a person chose.
+func drawChosen(t *rapid.T) []storage.Choice {
+	text := rapid.String()
+	return drawList(t, rapid.Custom(func(t *rapid.T) storage.Choice {
+		return storage.Choice{
+			Resource: text.Draw(t, "resource"), Tools: drawList(t, text, "tools"), Without: drawList(t, text, "without"),
+			Others: storage.Others(text.Draw(t, "others")),
+		}
+	}), "chosen")
+}
+
+// addedSince returns the sizes of what earlier versions did not write: all that is
+// appended, and what was chosen.
+func addedSince(id storage.Identity, chosen []storage.Choice) []int {
+	all := len(appendMore(nil, id, chosen))
+	return []int{all, all - len(appendMore(nil, id, nil))}
+}
+
 // comesBack checks that a record is read as it was written, and that one with a
-// byte too few or too many is not read. added is the size of what an earlier
-// version did not write.
-func comesBack[T any](t *rapid.T, want T, added int, encode func([]byte, T) []byte, decode func([]byte) (T, error)) {
+// byte too few or too many is not read. added are the sizes of what earlier
+// versions did not write.
+func comesBack[T any](t *rapid.T, want T, added []int, encode func([]byte, T) []byte, decode func([]byte) (T, error)) {
 	body := encode(nil, want)
 	if got, err := decode(body); err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
 	}
 	var nothing T
 	cut := rapid.IntRange(0, len(body)-1).Draw(t, "cut")
-	if added > 0 && cut == len(body)-added {
+	for slices.Contains(added, len(body)-cut) {
 		cut--
 	}
 	for _, damaged := range [][]byte{body[:cut], append(body, 0)} {
@@ -67,8 +86,9 @@ func TestGrantRoundTrip(t *testing.T) {
 			CreatedAt: drawnTime.Draw(t, "created"), ExpiresAt: drawnTime.Draw(t, "expires"), AbsoluteExpiresAt: drawnTime.Draw(t, "absolute"),
 			LastUsedAt: drawnTime.Draw(t, "used"), RevokedAt: drawnTime.Draw(t, "revoked"),
 			AccessTokens: drawList(t, drawnHash, "access tokens"), RefreshToken: rapid.Ptr(drawnHash, true).Draw(t, "refresh token"),
+			Chosen: drawChosen(t),
 		}
-		comesBack(t, g, len(appendPerson(nil, g.Identity)), AppendGrant, Grant)
+		comesBack(t, g, addedSince(g.Identity, g.Chosen), AppendGrant, Grant)
 	})
 }
 
@@ -81,7 +101,7 @@ func TestRefreshTokenRoundTrip(t *testing.T) {
 			Predecessor: rapid.Ptr(drawnHash, true).Draw(t, "predecessor"), Authenticated: rapid.Bool().Draw(t, "authenticated"),
 		}
 		added := len(appendBool(appendHash(nil, token.Predecessor), token.Authenticated))
-		comesBack(t, token, added, AppendRefreshToken, RefreshToken)
+		comesBack(t, token, []int{added}, AppendRefreshToken, RefreshToken)
 		body := AppendRefreshToken(nil, token)
 		earlier, err := RefreshToken(body[:len(body)-added])
 		token.Predecessor, token.Authenticated = nil, false
@@ -97,7 +117,8 @@ func TestBinaryFormsKnowEveryField(t *testing.T) {
 		of     any
 		fields int
 	}{
-		{storage.AccessToken{}, 9}, {storage.Grant{}, 16}, {storage.RefreshToken{}, 9},
+		{storage.AccessToken{}, 10}, {storage.Grant{}, 17}, {storage.RefreshToken{}, 9},
+		{storage.Choice{}, 4},
 		{storage.Identity{}, 7}, // Claims are kept with the person
 	} {
 		if kind := reflect.TypeOf(record.of); kind.NumField() != record.fields {
@@ -109,6 +130,7 @@ func TestBinaryFormsKnowEveryField(t *testing.T) {
 func FuzzDecodeGrant(f *testing.F) {
 	h := storage.HashOf("token")
 	f.Add(AppendGrant(nil, storage.Grant{ID: "g", Scope: []string{"a", "b"}, AccessTokens: []storage.Hash{h}, RefreshToken: &h}))
+	f.Add(AppendGrant(nil, storage.Grant{ID: "g", Chosen: []storage.Choice{{Resource: "r", Tools: []string{"a"}, Others: storage.NoOthers}}}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) { survives(t, body, AppendGrant, Grant) })
 }

@@ -74,7 +74,8 @@ func (w *watch) listenOnce(ctx context.Context) (heard bool, err error) {
 	connecting, cancel := context.WithTimeout(ctx, connectPatience)
 	defer cancel()
 	var listens atomic.Bool
-	config, dial := w.watcher.db.Listen.Copy(), w.watcher.db.Listen.DialFunc
+	config := w.watcher.db.Listen()
+	dial := config.DialFunc
 	// Before it closes a connection, pgx asks the server on another one to cancel what
 	// runs. Nothing does, and of a database that hangs there is no answer.
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -21,8 +21,8 @@ type Database struct {
 	Tell func(ctx context.Context, c storage.Change) error
 	// Soon returns the second of the database's clock that is so far away.
 	Soon func(time.Duration) int64
-	// Listen is the connection on which to listen.
-	Listen *pgx.ConnConfig
+	// Listen returns how to make the connection on which to listen, by now.
+	Listen func() *pgx.ConnConfig
 	Schema string
 }
 

@@ -67,6 +67,29 @@ func Parse(dsn string) (*Config, error) {
 	return &Config{Pool: pool}, nil
 }
 
+// Current returns how to connect by what the DSN says now.
+func (c *Config) Current() *pgx.ConnConfig {
+	cc := c.Pool.ConnConfig.Copy()
+	c.renew(cc)
+	return cc
+}
+
+// renew takes over what may change in a DSN: password and certificates.
+func (c *Config) renew(cc *pgx.ConnConfig) {
+	if c.Renew == nil {
+		return
+	}
+	dsn, err := c.Renew()
+	if err != nil {
+		return // what there was may still do
+	}
+	now, err := Parse(dsn)
+	if err != nil || now.Name() != c.Name() {
+		return
+	}
+	cc.Password, cc.TLSConfig, cc.Fallbacks = now.Pool.ConnConfig.Password, now.Pool.ConnConfig.TLSConfig, now.Pool.ConnConfig.Fallbacks
+}
+
 // explainDSN says what to do about a DSN that cannot be read. Its cause would
 // quote it, with the password, but for what is wrong with files that it names.
 func explainDSN(err error) error {

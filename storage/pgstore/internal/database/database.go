@@ -93,28 +93,12 @@ func (d *Database) Connect(ctx context.Context) (*pgx.Conn, error) {
 // beforeConnect makes a connection begin with the host that was found, with what
 // the DSN says by now, and in the way that a pooler can take.
 func (d *Database) beforeConnect(_ context.Context, cc *pgx.ConnConfig) error {
-	d.renew(cc)
+	d.config.renew(cc)
 	first(cc, int(d.at.Load()))
 	if d.pooled.Load() {
 		withoutSession(cc)
 	}
 	return nil
-}
-
-// renew takes over what may change in a DSN: password and certificates.
-func (d *Database) renew(cc *pgx.ConnConfig) {
-	if d.config.Renew == nil {
-		return
-	}
-	dsn, err := d.config.Renew()
-	if err != nil {
-		return // what there was may still do
-	}
-	now, err := Parse(dsn)
-	if err != nil || now.Name() != d.config.Name() {
-		return
-	}
-	cc.Password, cc.TLSConfig, cc.Fallbacks = now.Pool.ConnConfig.Password, now.Pool.ConnConfig.TLSConfig, now.Pool.ConnConfig.Fallbacks
 }
 
 // Unwatched makes a connection that may wait for as long as it takes, as for a
@@ -184,8 +168,7 @@ func (d *Database) find(ctx context.Context, within time.Duration) error {
 
 // ask connects in one of the ways, which says whether it can be written to.
 func (d *Database) ask(ctx context.Context, index int) error {
-	cc := d.config.Pool.ConnConfig.Copy()
-	d.renew(cc)
+	cc := d.config.Current()
 	only(cc, index)
 	withoutSession(cc)
 	c, err := pgx.ConnectConfig(ctx, cc)

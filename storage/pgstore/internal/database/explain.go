@@ -54,6 +54,8 @@ func (c *Config) explainAnswer(answer *pgconn.PgError, schema string, err error)
 			"or, if it is there, ALTER SCHEMA and ALTER TABLE … OWNER TO %s: %w", cc.User, schema, schema, cc.User, cc.User, answer)
 	case "42703", "42P07", "42P16": // column missing, table there already
 		return fmt.Errorf("schema %q has tables that are not of this program; name another one with schema: %w", schema, answer)
+	case "42704", "22023": // a parameter that the database does not know, or with a value that it does not take
+		return fmt.Errorf("the DSN has a parameter that the database does not take; correct or remove it (the schema is the option schema of storage postgres): %w", answer)
 	case "53300":
 		return fmt.Errorf("the database has no connection left; lower max_connections here, or raise the database's: %w", answer)
 	case "25006":

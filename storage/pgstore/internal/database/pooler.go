@@ -36,17 +36,17 @@ func backend(ctx context.Context, c *pgx.Conn) (uint32, error) {
 	return uint32(pid), err
 }
 
-// errPooled: a pooler has come between, and this connection cannot go through it.
-var errPooled = errors.New("a pooler is in front of the database by now; the connection is made again")
+// ErrPooled: a pooler has come between, and this connection cannot go through it.
+var ErrPooled = errors.New("a pooler is in front of the database by now; the connection is made again")
 
 // Settings are the statements that make a session, or the transaction that they
 // are in, keep what a store promises, whatever the defaults of the role are: they
-// bound what hangs, and make a commit wait for the disk.
+// bound what hangs, and make a commit wait for the disk, and for the standby if there is one.
 func Settings(local bool) []string {
 	scope := strconv.FormatBool(local)
 	timeout := strconv.FormatInt(statementTimeout.Milliseconds(), 10)
 	return []string{
-		`select set_config('synchronous_commit', 'on', ` + scope + `) where current_setting('synchronous_commit', true) = 'off'`,
+		`select set_config('synchronous_commit', 'on', ` + scope + `) where current_setting('synchronous_commit', true) in ('off', 'local')`,
 		`select set_config('idle_in_transaction_session_timeout', '` + timeout + `', ` + scope + `), set_config('statement_timeout', '` + timeout + `', ` + scope + `)`,
 	}
 }
@@ -72,7 +72,7 @@ func (d *Database) afterConnect(ctx context.Context, c *pgx.Conn) error {
 		return Prepare(ctx, c)
 	}
 	if c.Config().DefaultQueryExecMode != pgx.QueryExecModeExec {
-		return errPooled
+		return ErrPooled
 	}
 	return nil
 }

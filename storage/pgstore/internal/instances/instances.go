@@ -24,6 +24,9 @@ type Database struct {
 	Observe storage.Observer
 	// Ahead is how far the database's clock is ahead.
 	Ahead func() time.Duration
+	// Usable is told from which version on programs can use the schema, and fails if
+	// this one cannot.
+	Usable func(from int) error
 }
 
 // Instances is a storage.InstanceStore.
@@ -35,13 +38,16 @@ var (
 )
 
 // AnnounceInstance implements storage.InstanceStore. It is sent every few seconds, so
-// a lost answer needs no attempt: the same is said again.
+// a lost answer needs no attempt: the same is said again. Whoever moves the schema away
+// marks it and then looks who is at work: either sees the other.
 func (s Instances) AnnounceInstance(ctx context.Context, i storage.Instance, within time.Duration) ([]storage.Instance, error) {
 	began := time.Now()
 	var all []storage.Instance
+	usableFrom := 0
 	err := s.Retry(ctx, func(ctx context.Context) error {
 		all = nil
 		batch := new(pgx.Batch)
+		batch.Queue(s.SQL(`select usable_from from {}version for share`)).QueryRow(func(row pgx.Row) error { return row.Scan(&usableFrom) })
 		batch.Queue(s.SQL(`insert into {}instances as i (id, started_at, seen_at, clock_ahead, about)
 			select $1, now, now, $2, $3 from (select `+Microseconds+` as now) clock
 			on conflict (id) do update set seen_at = excluded.seen_at, clock_ahead = excluded.clock_ahead, about = excluded.about`),
@@ -56,6 +62,9 @@ func (s Instances) AnnounceInstance(ctx context.Context, i storage.Instance, wit
 		return s.Pool.SendBatch(ctx, batch).Close()
 	})
 	s.Observe.Observe(true, began, err)
+	if err == nil {
+		err = s.Usable(usableFrom)
+	}
 	return all, err
 }
 

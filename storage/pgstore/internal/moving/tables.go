@@ -49,9 +49,9 @@ var tables = map[string]table{
 		f := m.Value.(*storage.Flow)
 		return []any{[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), record.Digest(f.Identity.Subject), person(f.Issuer, f.Identity), f.Browser[:]}
 	}},
-	"browser_sessions": {key: 1, id: true, columns: []string{"id", "of_subject", "person"}, values: func(m record.Moved, _ place) []any {
+	"browser_sessions": {key: 1, id: true, columns: []string{"id", "of_subject", "owner", "person"}, values: func(m record.Moved, _ place) []any {
 		b := m.Value.(*storage.BrowserSession)
-		return []any{m.ID, record.Digest(b.Issuer, b.Identity.Subject), person(b.Issuer, b.Identity)}
+		return []any{m.ID, record.Digest(b.Issuer, b.Identity.Subject), record.Digest(b.Identity.Subject), person(b.Issuer, b.Identity)}
 	}},
 	"site_values": {key: 1, columns: []string{"id"}, values: func(m record.Moved, _ place) []any {
 		v := m.Value.(*storage.SiteValue)
@@ -61,9 +61,9 @@ var tables = map[string]table{
 		c := m.Value.(*storage.Connection)
 		return append(connectionKey(c.ConnectionKey), record.Digest(c.Issuer, c.ID))
 	}},
-	"connect_states": {key: 1, id: true, columns: []string{"hash", "issuer", "owner", "server", "browser", "flow"}, values: func(m record.Moved, _ place) []any {
+	"connect_states": {key: 1, id: true, columns: []string{"hash", "issuer", "owner", "server", "browser", "flow", "client", "session"}, values: func(m record.Moved, _ place) []any {
 		c := m.Value.(*storage.ConnectState)
-		return append(append([]any{m.ID}, connectionKey(c.ConnectionKey)...), c.Browser[:], record.FlowOf(c.ConnectionKey))
+		return append(append([]any{m.ID}, connectionKey(c.ConnectionKey)...), c.Browser[:], record.FlowOf(*c), record.IDOrNone(c.Client), record.HashOrNone(c.Session))
 	}},
 	"disconnects": {key: 1, id: true, columns: []string{"id"}, body: "number", values: onlyID},
 	"upstream_clients": {key: 1, columns: []string{"id", "issuer"}, values: func(m record.Moved, _ place) []any {

@@ -34,7 +34,7 @@ func EndSignIns(ctx context.Context, tx pgx.Tx, sql func(string) string) (ended 
 	if err := disableVirtualKeys(ctx, tx, sql, &ended); err != nil {
 		return ended, err
 	}
-	return ended, dropSigningKeys(ctx, tx, sql, &ended)
+	return ended, dropSecrets(ctx, tx, sql, &ended)
 }
 
 // disableVirtualKeys takes what was approved with them from all, and counts a change of
@@ -71,7 +71,8 @@ func disableVirtualKeys(ctx context.Context, tx pgx.Tx, sql func(string) string,
 	return nil
 }
 
-func dropSigningKeys(ctx context.Context, tx pgx.Tx, sql func(string) string, ended *storage.Ended) error {
+// dropSecrets removes the site values by which secrets of others are good.
+func dropSecrets(ctx context.Context, tx pgx.Tx, sql func(string) string, ended *storage.Ended) error {
 	rows, err := all(ctx, tx, sql(`select id, body from {}site_values`))
 	if err != nil {
 		return err
@@ -81,13 +82,12 @@ func dropSigningKeys(ctx context.Context, tx pgx.Tx, sql func(string) string, en
 		if err := json.Unmarshal(r.body, &v); err != nil {
 			return errors.Join(record.ErrCorrupt, err)
 		}
-		if v.Name != sealed.SigningKeysName {
+		if !ended.Counts(v.Name, sealed.SigningKeysName) {
 			continue
 		}
 		if _, err := tx.Exec(ctx, sql(`delete from {}site_values where id = $1`), r.id); err != nil {
 			return err
 		}
-		ended.SigningKeys++
 	}
 	return nil
 }

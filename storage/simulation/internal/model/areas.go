@@ -152,11 +152,12 @@ var areas = func() map[string]area {
 	const ofFlows = flowArea | sessionArea | personArea | connectionArea
 	all := map[string]area{"Empty": allAreas, "ReplaceSealed": allAreas, "Check": 0}
 	for verbs, a := range map[string]area{
-		"CreateClient Client Clients": clientArea,
-		"UpdateClient DeleteClient":   clientArea | grantArea,
-		"SaveFlow Flow EndFlows":      ofFlows,
-		"SubmitFlow":                  clientArea | grantArea | ofFlows,
-		"ClaimCode Code RotateRefreshToken RefreshToken AccessToken RevokeAccessToken Grant RevokeGrant Grants GrantsOf GrantsOfClient": grantArea | personArea,
+		"CreateClient Client Clients":             clientArea,
+		"UpdateClient DeleteClient":               clientArea | grantArea,
+		"SaveFlow Flow EndFlows":                  ofFlows,
+		"SubmitFlow":                              clientArea | grantArea | ofFlows,
+		"IssueGrant ClaimCode RotateRefreshToken": grantArea | personArea | usedArea,
+		"Code RefreshToken AccessToken RevokeAccessToken Grant RevokeGrant ChangeGrant Grants GrantsOf GrantsOfClient": grantArea | personArea,
 		"CreateBrowserSession DeleteBrowserSession":                       ofFlows,
 		"BrowserSession BrowserSessionsOf DeleteBrowserSessions":          sessionArea | personArea,
 		"PutConnection ReplaceConnection":                                 ofFlows | usedArea,
@@ -169,8 +170,9 @@ var areas = func() map[string]area {
 		"UseOnce Used":                                                    usedArea,
 		"PutSiteValue ReplaceSiteValue SiteValue":                         valueArea,
 		"PutVirtualKey DeleteVirtualKey VirtualKeys LastVirtualKeyChange": keyArea,
-		"SavePerson UpdatePerson Person DuePersons":                       personArea,
-		"TakeRates": rateArea, "AnnounceInstance LeaveInstance": instanceArea,
+		"SavePerson":                     ofFlows | valueArea,
+		"UpdatePerson Person DuePersons": personArea,
+		"TakeRates":                      rateArea, "AnnounceInstance LeaveInstance": instanceArea,
 		"EndPerson Subjects": ofFlows | grantArea,
 	} {
 		for _, verb := range strings.Fields(verbs) {

@@ -41,6 +41,7 @@ var choices = []choice{
 	{tokens, 12, (*World).submitFlow, hasFlow},
 	{flows, 1, (*World).endSubjectFlows, always},
 
+	{tokens, 3, issueGrant, hasClient},
 	{tokens, 12, (*World).claimCode, hasGrant},
 	{tokens, 1, (*World).readCode, hasGrant},
 	{tokens, 16, (*World).rotate, hasGrant},
@@ -49,6 +50,7 @@ var choices = []choice{
 	{tokens, 1, (*World).revokeAccessToken, hasGrant},
 	{tokens, 2, (*World).readGrant, hasGrant},
 	{tokens, 2, (*World).revokeGrant, hasGrant},
+	{tokens, 2, changeGrant, hasGrant},
 	{tokens, 2, (*World).listGrants, always},
 
 	{flows, 2, (*World).createSession, always},
@@ -66,7 +68,7 @@ var choices = []choice{
 	{accounts, 3, (*World).lastDisconnect, always},
 
 	{accounts, 2, (*World).saveConnectState, always},
-	{accounts, 3, (*World).claimConnectState, func(w *World) bool { return len(w.pending) > 0 }},
+	{accounts, 3, claimConnectState, func(w *World) bool { return len(w.pending) > 0 }},
 	{values, 1, (*World).readUpstreamClient, always},
 	{values, 1, (*World).listUpstreamClients, always},
 	{values, 2, (*World).putUpstreamClient, always},
@@ -115,6 +117,17 @@ func (c choice) often(f focus) int {
 
 // Next makes up the next operation.
 func (w *World) Next() *Operation {
+	op := made(w)
+	op.areas = areas[op.Verb]
+	return op
+}
+
+// made is what is asked because of what was before, or whatever comes.
+func made(w *World) *Operation {
+	if ask := w.ask; ask != nil {
+		w.ask = nil
+		return ask()
+	}
 	sum := 0
 	for _, c := range choices {
 		sum += c.often(w.focus)
@@ -124,9 +137,7 @@ func (w *World) Next() *Operation {
 		for _, c := range choices {
 			if n -= c.often(w.focus); n < 0 {
 				if c.needs(w) {
-					op := c.make(w)
-					op.areas = areas[op.Verb]
-					return op
+					return c.make(w)
 				}
 				break
 			}

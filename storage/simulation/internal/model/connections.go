@@ -160,9 +160,7 @@ func (w *World) conditions(c *storage.ConnectionReplacement) {
 			c.Authentication.Session = hash(pick(w, w.sessions))
 		}
 	}
-	if w.one(3) {
-		c.UsesUp = &storage.OneTime{Hash: hash(among(w, oneTimes...)), ExpiresAt: w.ends(10 * time.Minute)}
-	}
+	c.UsesUp = w.usesUp(3)
 	if seen, known := w.disconnects[c.ConnectionKey]; known && w.Now.Sub(seen.at) < storage.DisconnectMemory {
 		c.LastDisconnect = &seen.number
 	}
@@ -176,9 +174,7 @@ func describe(c storage.ConnectionReplacement) string {
 	if c.Authentication != nil {
 		text += fmt.Sprintf(", by %s in flow %q", c.Authentication.Identity.Subject, c.Authentication.FlowID)
 	}
-	if c.UsesUp != nil {
-		text += ", uses up " + usedName(c.UsesUp.Hash)
-	}
+	text += describeUse(c.UsesUp)
 	if c.LastDisconnect != nil {
 		text += ", knows a disconnect" // the number is the store's, and may be another next time
 	}
@@ -194,9 +190,7 @@ func describe(c storage.ConnectionReplacement) string {
 func toStore(c storage.ConnectionReplacement, k Clock) storage.ConnectionReplacement {
 	c.ExpiresAt = k.At(c.ExpiresAt)
 	c.OnExpiry, c.Revokes = revocationAt(c.OnExpiry, k), revocationAt(c.Revokes, k)
-	if c.UsesUp != nil {
-		c.UsesUp = &storage.OneTime{Hash: c.UsesUp.Hash, ExpiresAt: k.At(c.UsesUp.ExpiresAt)}
-	}
+	c.UsesUp = useAt(c.UsesUp, k)
 	return c
 }
 
@@ -227,4 +221,39 @@ func (s *state) sessionOf(h storage.Hash) string {
 		}
 	}
 	return ""
+}
+
+// usesUp is a value that a verb uses up with what it does, in one of so many cases.
+func (w *World) usesUp(oneIn int) *storage.OneTime {
+	if !w.one(oneIn) {
+		return nil
+	}
+	return &storage.OneTime{Hash: hash(among(w, oneTimes...)), ExpiresAt: w.ends(10 * time.Minute)}
+}
+
+func describeUse(v *storage.OneTime) string {
+	if v == nil {
+		return ""
+	}
+	return ", uses up " + usedName(v.Hash)
+}
+
+func useAt(v *storage.OneTime, k Clock) *storage.OneTime {
+	if v == nil {
+		return nil
+	}
+	return &storage.OneTime{Hash: v.Hash, ExpiresAt: k.At(v.ExpiresAt)}
+}
+
+// usedBefore reports whether a value that a verb uses up was used, and uses it up.
+func (s *state) usedBefore(v *storage.OneTime, now time.Time) bool {
+	if v == nil {
+		return false
+	}
+	name := usedName(v.Hash)
+	was := there(s.used[name], now)
+	if !was {
+		s.used[name] = v.ExpiresAt
+	}
+	return was
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -23,24 +22,34 @@ func hash(name string) storage.Hash {
 // cookie is of the browser that a flow goes on in.
 func (w *World) cookie() string { return among(w, "cookie-1", "cookie-2") }
 
-func (w *World) saveFlow() *Operation {
-	id := w.fresh("flow-")
+// aFlow is a new flow, or one that there is.
+func (w *World) aFlow() string {
 	if len(w.flows) > 0 && w.one(3) {
-		id = pick(w, w.flows)
-	} else {
-		w.flows = append(w.flows, id)
+		return pick(w, w.flows)
 	}
+	id := w.fresh("flow-")
+	w.flows = append(w.flows, id)
+	return id
+}
+
+func (f flow) toStore(id string, k Clock) storage.Flow {
+	return storage.Flow{ID: id, Issuer: issuer, Identity: f.identity, Browser: hash(f.browser), Session: hash(f.session), ExpiresAt: k.At(f.expires)}
+}
+
+func (w *World) saveFlow() *Operation {
+	id := w.aFlow()
 	f := flow{identity: w.who(), browser: w.cookie(), expires: w.ends(15 * time.Minute)}
 	if len(w.sessions) > 0 && w.one(4) {
 		f.session = pick(w, w.sessions)
+		if !w.one(4) {
+			f.identity = w.signIns[f.session].identity
+		}
 	}
 	now := w.Now
 	return &Operation{
 		Verb: "SaveFlow", Args: fmt.Sprintf("%s, %s, session %q", id, f.identity.Subject+f.identity.Proof, f.session),
 		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
-			v, err := s.SaveFlow(ctx, storage.Flow{
-				ID: id, Issuer: issuer, Identity: f.identity, Browser: hash(f.browser), Session: hash(f.session), ExpiresAt: k.At(f.expires),
-			}, k.At(now))
+			v, err := s.SaveFlow(ctx, f.toStore(id, k), k.At(now))
 			return verdict(v, nil, err)
 		},
 		Saw: func(got Answer) {
@@ -48,50 +57,23 @@ func (w *World) saveFlow() *Operation {
 				w.flowAs[id] = &f
 			}
 		},
-		Apply: func(s *state, got *Answer) error {
-			old, known := s.flows[id]
-			known = known && there(old.expires, now)
-			switch {
-			case known && old.submitted:
-				return got.wants(storage.Submitted)
-			case f.session != "" && !s.holds(f.identity, f.session, "", now):
-				return got.wants(storage.SignedOut)
-			case known && !old.identity.Same(f.identity):
-				s.endFlow(id, now)
-			}
-			s.flows[id] = f
-			return got.wants(storage.OK)
-		},
+		Apply: func(s *state, got *Answer) error { return got.wants(s.saveFlow(id, f, now)) },
 	}
 }
 
-// endFlow forgets who a flow's person is, and what they connected.
-func (s *state) endFlow(id string, now time.Time) {
-	maps.DeleteFunc(s.pending, func(_ string, p connectState) bool { return p.key.Owner == storage.FlowOwner(id) })
-	for k := range s.connections {
-		if k.Owner != storage.FlowOwner(id) {
-			continue
-		}
-		c := s.connections[k]
-		if _, live := s.liveConnection(k, now); live {
-			if c.onExpiry != "" {
-				s.revocations[c.onExpiry] = revocation{due: c.expires, expires: c.onExpiryExpires}
-			}
-			delete(s.connections, k)
-		} else {
-			s.queueExpired(c, now, true) // now, or by the sweep
-		}
+func (s *state) saveFlow(id string, f flow, now time.Time) storage.Verdict {
+	old, known := s.flows[id]
+	known = known && there(old.expires, now)
+	switch {
+	case known && old.submitted:
+		return storage.Submitted
+	case f.session != "" && !s.holds(f.identity, f.session, "", now):
+		return storage.SignedOut
+	case known && !old.identity.Same(f.identity):
+		s.endFlow(id, now)
 	}
-	delete(s.flows, id)
-}
-
-// endFlows ends the pending flows that are meant.
-func (s *state) endFlows(now time.Time, meant func(flow) bool) {
-	for id, f := range s.flows {
-		if there(f.expires, now) && !f.submitted && meant(f) {
-			s.endFlow(id, now)
-		}
-	}
+	s.flows[id] = f
+	return storage.OK
 }
 
 func (w *World) readFlow() *Operation {
@@ -113,24 +95,11 @@ func (w *World) readFlow() *Operation {
 	}
 }
 
-func (w *World) endSubjectFlows() *Operation {
-	subject, now := among(w, subjects...), w.Now
-	return &Operation{
-		Verb: "EndFlows", Args: subject,
-		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
-			return done(s.EndFlows(ctx, issuer, subject, k.At(now)))
-		},
-		Apply: func(s *state, got *Answer) error {
-			s.endFlows(now, func(f flow) bool { return f.identity.Subject == subject })
-			return got.isDone()
-		},
-	}
-}
-
 // submission is what somebody submits.
 type submission struct {
 	id       string
 	seen     storage.Flow
+	begins   *flow // with it, if it does
 	approves bool
 	grant    *knownGrant
 	grantEnd time.Time
@@ -144,10 +113,23 @@ type submission struct {
 // submitFlow submits a flow as somebody saw it a moment ago: reading it and what was
 // connected in it is part of the call, as it is of a page.
 func (w *World) submitFlow() *Operation {
-	sub := submission{id: pick(w, w.flows), approves: !w.one(6)}
+	id := pick(w, w.flows)
 	if last := w.flows[len(w.flows)-1]; w.one(2) {
-		sub.id = last
+		id = last
 	}
+	return w.submit(id)
+}
+
+// submitNext has one of these flows submitted next, if there is one.
+func submitNext(w *World, these func(*flow) bool) {
+	of := but(w.flows, func(id string) bool { return w.flowAs[id] == nil || !these(w.flowAs[id]) })
+	if id := pick(w, of); id != "" {
+		w.ask = func() *Operation { return w.submit(id) }
+	}
+}
+
+func (w *World) submit(id string) *Operation {
+	sub := submission{id: id, approves: !w.one(6)}
 	sub.grant = &knownGrant{id: w.fresh("grant-"), client: pick(w, w.clients).id, code: w.fresh("code-"), proves: !w.one(3)}
 	sub.grant.identity = w.who()
 	if w.one(3) {
@@ -164,11 +146,23 @@ func (w *World) submitFlow() *Operation {
 	if f != nil {
 		session = f.session
 	}
+	if w.one(4) {
+		sub.begins = &flow{identity: sub.seen.Identity, browser: w.cookie(), expires: w.ends(15 * time.Minute)}
+		if f != nil {
+			sub.begins.session = f.session
+		}
+		if hash(sub.begins.session) != sub.seen.Session {
+			sub.begins = nil
+		} else if w.one(2) {
+			sub.id = w.fresh("flow-")
+			w.flows = append(w.flows, sub.id)
+		}
+	}
 	if sub.approves && session == "" && w.one(3) {
 		sub.browser = w.signIn(sub.grant.identity)
 	}
 	if sub.approves {
-		sub.adopt = w.adoption(sub.id, sub.grant.identity.Subject)
+		sub.adopt = adoption(w, sub.id, sub.grant.identity.Subject)
 	}
 	return &Operation{
 		Verb: "SubmitFlow", Args: sub.String(),
@@ -186,53 +180,13 @@ func (w *World) submitFlow() *Operation {
 	}
 }
 
-func (sub submission) String() string {
-	text := fmt.Sprintf("%s, %s", sub.id, sub.seen.Identity.Subject+sub.seen.Identity.Proof)
-	if !sub.approves {
-		return text + ", refused"
-	}
-	text += fmt.Sprintf(" ⇒ %s for %s, %s", sub.grant.id, sub.grant.client, sub.grant.code)
-	if sub.quota != "" {
-		text += ", quota " + sub.quota
-	}
-	for _, c := range sub.adopt {
-		text += fmt.Sprintf(", adopts %s", c.Server)
-	}
-	if sub.browser != nil {
-		text += ", signs in " + sub.browser.name
-	}
-	return text
-}
-
-func (sub submission) toStore(k Clock, now time.Time) storage.Submission {
-	out := storage.Submission{
-		FlowID: sub.id, Issuer: issuer, Identity: sub.seen.Identity, Session: sub.seen.Session, KeepClient: time.Hour, Now: k.At(now),
-	}
-	if !sub.approves {
-		return out
-	}
-	g := sub.grant
-	out.Grant = &storage.Grant{
-		ID: g.id, Issuer: issuer, ClientID: g.client, Identity: g.identity, Scope: []string{"mcp:use"}, Resources: []string{resource},
-		RedirectURI: redirect, CreatedAt: k.At(now), LastUsedAt: k.At(now), ExpiresAt: k.At(sub.grantEnd), AbsoluteExpiresAt: k.At(sub.absolute),
-	}
-	out.Code = &storage.Code{
-		Hash: hash(g.code), GrantID: g.id, Issuer: issuer, ClientID: g.client, RedirectURI: redirect, Challenge: challenge, ExpiresAt: k.At(sub.codeEnd),
-	}
-	if sub.quota != "" {
-		out.Quota = &storage.Quota{Key: hash(sub.quota), Block: hash("block of " + sub.quota), Max: maxQuota}
-	}
-	if sub.browser != nil {
-		out.Browser = new(sub.browser.toStore(k, now))
-	}
-	for _, c := range sub.adopt {
-		out.Adopt = append(out.Adopt, storage.ConnectionReplacement{Connection: c})
-	}
-	return out
-}
-
 // submit is SubmitFlow.
 func (s *state) submit(sub submission, session string, now time.Time) storage.Verdict {
+	if sub.begins != nil {
+		if v := s.saveFlow(sub.id, *sub.begins, now); v != storage.OK {
+			return v
+		}
+	}
 	f, live := s.liveFlow(sub.id, now)
 	switch {
 	case !live:

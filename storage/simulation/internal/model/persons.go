@@ -24,7 +24,7 @@ func (w *World) notePerson(got Answer) {
 }
 
 // seesPerson compares a person in an answer with the one that there is.
-func (s *state) seesPerson(got *Answer, subject string) error {
+func seesPerson(s *state, got *Answer, subject string) error {
 	if got == nil || got.err != nil {
 		return nil
 	}
@@ -57,36 +57,6 @@ func backFrom(p storage.Person, k Clock) seenPerson {
 	return seenPerson{personAt(p, Clock{Ahead: -k.Ahead})}
 }
 
-func (w *World) savePerson() *Operation {
-	p, now := w.personAs(among(w, "carol", "dave")), w.Now
-	if w.one(2) {
-		p.Secret, p.SecretSession = []byte(w.fresh("secret-")), among(w, "s1", "s2")
-	}
-	if w.one(8) {
-		p.Proof = "another"
-	}
-	return &Operation{
-		Verb: "SavePerson", Args: fmt.Sprintf("%s%s, %s, session %q", p.Subject, p.Proof, p.ID, p.SecretSession), Saw: w.notePerson,
-		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
-			stored, v, err := s.SavePerson(ctx, personAt(p, k), k.At(now))
-			return verdict(v, backFrom(stored, k), err)
-		},
-		Apply: func(s *state, got *Answer) error {
-			before := s.persons[p.Subject]
-			next := p.After(before.Person, now)
-			if next.Ended(p.SecretSession) {
-				return got.wants(storage.SignedOut)
-			}
-			revision := number{}
-			if there(before.ExpiresAt, now) {
-				revision = before.revision.next()
-			}
-			s.keep(next, revision)
-			return cmp.Or(got.wants(storage.OK), s.seesPerson(got, p.Subject))
-		},
-	}
-}
-
 func (s *state) keep(p storage.Person, revision number) {
 	p.Revision = 0
 	s.persons[p.Subject] = person{p, revision}
@@ -114,7 +84,7 @@ func (w *World) updatePerson() *Operation {
 				return got.wants(storage.Changed)
 			}
 			s.keep(p, before.revision.next())
-			return cmp.Or(got.wants(storage.OK), s.seesPerson(got, subject))
+			return cmp.Or(got.wants(storage.OK), seesPerson(s, got, subject))
 		},
 	}
 }
@@ -128,7 +98,7 @@ func (w *World) readPerson() *Operation {
 			return found(backFrom(p, k), err)
 		},
 		Apply: func(s *state, got *Answer) error {
-			return cmp.Or(got.isThere(there(s.persons[subject].ExpiresAt, now)), s.seesPerson(got, subject))
+			return cmp.Or(got.isThere(there(s.persons[subject].ExpiresAt, now)), seesPerson(s, got, subject))
 		},
 	}
 }
@@ -191,5 +161,140 @@ func (w *World) endPerson() *Operation {
 			}
 			return cmp.Or(got.wants(storage.OK), wrong)
 		},
+	}
+}
+
+// login is a person who was identified, and what begins as them: a flow, a browser
+// session or nothing.
+type login struct {
+	person  storage.Person
+	flowID  string
+	flow    flow
+	browser *signIn
+	value   *storage.SiteValue
+}
+
+func (w *World) login() login {
+	l := login{person: w.personAs(among(w, "carol", "dave"))}
+	p := &l.person
+	if w.one(2) {
+		p.Secret, p.SecretSession = []byte(w.fresh("secret-")), among(w, "s1", "s2")
+	}
+	if w.one(8) {
+		p.Proof = "another"
+	}
+	as := storage.Identity{Kind: p.Kind, Subject: p.Subject, Proof: p.Proof}
+	switch {
+	case w.one(3):
+		l.flowID, l.flow = w.aFlow(), flow{identity: as, browser: w.cookie(), expires: w.ends(15 * time.Minute)}
+	case w.one(2):
+		l.browser = w.signIn(as)
+	}
+	if w.one(3) {
+		name, v := w.siteValue()
+		w.put[name] = true
+		l.value = &v
+	}
+	return l
+}
+
+func (l *login) String() string {
+	text := fmt.Sprintf("%s%s, %s, session %q", l.person.Subject, l.person.Proof, l.person.ID, l.person.SecretSession)
+	if l.flowID != "" {
+		text += ", begins " + l.flowID
+	}
+	if l.browser != nil {
+		text += ", signs in " + l.browser.String()
+	}
+	if l.value != nil {
+		text += ", stores " + l.value.Name + ", " + l.value.Text
+	}
+	return text
+}
+
+func (l *login) toStore(k Clock, now time.Time) storage.PersonLogin {
+	out := storage.PersonLogin{Person: personAt(l.person, k)}
+	if l.flowID != "" {
+		f := l.flow.toStore(l.flowID, k)
+		out.Flow = &f
+	}
+	if l.browser != nil {
+		b := l.browser.toStore(k, now)
+		out.Browser, out.Cookie = &b, func(storage.Identity) storage.Hash { return b.Hash }
+	}
+	if l.value != nil {
+		v := *l.value
+		v.ExpiresAt = k.At(v.ExpiresAt)
+		out.OfSession = &v
+	}
+	return out
+}
+
+// as returns who the person is who is kept.
+func (l *login) as(kept storage.Person) storage.Identity {
+	id := kept.Identity()
+	id.Claims, id.ProviderSession = nil, l.person.SecretSession
+	return id
+}
+
+func (w *World) savePerson() *Operation {
+	l, now := w.login(), w.Now
+	return &Operation{
+		Verb: "SavePerson", Args: l.String(), Saw: w.noteLogin(l),
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			stored, v, err := s.SavePerson(ctx, l.toStore(k, now), k.At(now))
+			return verdict(v, backFrom(stored, k), err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			before := s.persons[l.person.Subject]
+			next := l.person.After(before.Person, now)
+			if next.Ended(l.person.SecretSession) {
+				return got.wants(storage.SignedOut)
+			}
+			if l.flowID != "" {
+				f := l.flow
+				f.identity = l.as(next)
+				if v := s.saveFlow(l.flowID, f, now); v != storage.OK {
+					return got.wants(v)
+				}
+			}
+			if l.browser != nil {
+				b := *l.browser
+				b.identity = l.as(next)
+				s.createSession(&b, now)
+			}
+			if l.value != nil {
+				s.values[l.value.Name] = siteValue{l.value.Text, l.value.ExpiresAt}
+			}
+			revision := number{}
+			if there(before.ExpiresAt, now) {
+				revision = before.revision.next()
+			}
+			s.keep(next, revision)
+			return cmp.Or(got.wants(storage.OK), seesPerson(s, got, l.person.Subject))
+		},
+	}
+}
+
+// noteLogin remembers what came of a login that the store answered.
+func (w *World) noteLogin(l login) func(Answer) {
+	return func(got Answer) {
+		w.notePerson(got)
+		w.noteSignIn(l.browser)(got)
+		if l.value != nil {
+			w.noteValue(*l.value)(got)
+		}
+		p, is := got.value.(seenPerson)
+		if !is || got.err != nil || got.verdict != storage.OK {
+			return
+		}
+		if l.browser != nil {
+			l.browser.identity = l.as(p.Person)
+		}
+		if l.flowID != "" {
+			f := l.flow
+			f.identity = l.as(p.Person)
+			w.flowAs[l.flowID] = &f
+		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -67,42 +66,25 @@ func (w *World) endRevocation() *Operation {
 }
 
 func (w *World) dueRevocations() *Operation {
-	now, retry := w.Now, w.ends(time.Minute)
+	now, retry, limit := w.Now, w.ends(time.Minute), 100
+	if w.one(2) {
+		limit = 1 + w.rng.IntN(2)
+	}
 	return &Operation{
-		Verb: "DueRevocations", Args: "",
+		Verb: "DueRevocations", Args: fmt.Sprintf("at most %d", limit),
 		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
-			all, err := s.DueRevocations(ctx, issuer, 100, k.At(now), k.At(retry))
+			all, err := s.DueRevocations(ctx, issuer, limit, k.At(now), k.At(retry))
 			return found(names(all, func(r storage.ProviderRevocation) string { return r.ID }), err)
 		},
 		Apply: func(s *state, got *Answer) error {
-			for id, r := range s.revocations {
-				if r.due.After(now) || !there(r.expires, now) {
-					continue
-				}
-				handed := got == nil || got.err == nil && slices.Contains(got.value.(listed), id)
-				if r.maybe && got == nil {
-					continue // it is as open as before
-				}
-				if r.maybe && !handed {
-					continue
-				}
-				if !handed {
-					return fmt.Errorf("%s is due, and was not handed out", id)
-				}
-				if r.maybe {
-					s.swept(id)
-				}
-				s.revocations[id] = revocation{due: retry, expires: r.expires, attempts: r.attempts + 1}
-			}
-			if got == nil || got.err != nil {
+			switch {
+			case got == nil:
+				s.handOutUnseen(limit, now, retry)
+				return nil
+			case got.err != nil:
 				return got.isDone()
 			}
-			for _, id := range got.value.(listed) {
-				if r, known := s.revocations[id]; !known || !r.due.Equal(retry) {
-					return fmt.Errorf("%s was handed out, and is not due", id)
-				}
-			}
-			return nil
+			return s.handOut(got.value.(listed), limit, now, retry)
 		},
 	}
 }
@@ -129,7 +111,7 @@ func (w *World) saveConnectState() *Operation {
 	}
 }
 
-func (w *World) claimConnectState() *Operation {
+func claimConnectState(w *World) *Operation {
 	name, browser, now := pick(w, w.pending), w.cookie(), w.Now
 	return &Operation{
 		Verb: "ClaimConnectState", Args: name + " in " + browser,

@@ -18,10 +18,7 @@ type replay struct {
 func (r replay) String() string { return r.response + " " + r.revoked.String() }
 
 func (w *World) rotate() *Operation {
-	g, now := pick(w, w.withTokens()), w.Now
-	if g == nil {
-		g = pick(w, w.grants)
-	}
+	g := w.tokenHolder()
 	token := "never issued"
 	if len(g.tokens) > 0 {
 		token = g.tokens[len(g.tokens)-1]
@@ -32,7 +29,12 @@ func (w *World) rotate() *Operation {
 	if g.rotated != "" && w.Now.Sub(g.rotatedAt) <= grace+time.Second && w.one(3) {
 		token = g.rotated // its answer may have got lost
 	}
-	i, client, proof, lasts := w.issue(), g.client, "", grace
+	return w.exchange(g, token)
+}
+
+// exchange is of one of a grant's tokens.
+func (w *World) exchange(g *knownGrant, token string) *Operation {
+	i, now, client, proof, lasts := w.issue(), w.Now, g.client, "", grace
 	if w.one(12) {
 		client = "another"
 	}
@@ -42,20 +44,29 @@ func (w *World) rotate() *Operation {
 	if w.one(8) {
 		lasts = 0
 	}
-	for range 4 { // often right there
-		w.ends(lasts)
-	}
+	once := w.usesUp(8)
+	ends := &moment{at: now.Add(lasts)} // of its grace, if it is exchanged
+	w.moments = append(w.moments, ends)
 	return &Operation{
-		Verb: "RotateRefreshToken", Args: fmt.Sprintf("%s of %s, client %s, proves %q, grace %s ⇒ %s, %s", token, g.id, client, proof, lasts, i.access, i.refresh),
+		Verb: "RotateRefreshToken", Args: fmt.Sprintf("%s of %s, client %s, proves %q, grace %s%s ⇒ %s, %s", token, g.id, client, proof, lasts, describeUse(once), i.access, i.refresh),
 		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
 			res, err := s.RotateRefreshToken(ctx, storage.Rotation{
 				Hash: hash(token), Issuer: issuer, ClientID: client, Grace: lasts, GrantID: proof,
-				Issue: i.toStore(g, k, now), Replay: []byte(i.refresh), Now: k.At(now),
+				Issue: i.toStore(g, k, now), Replay: []byte(i.refresh), UsesUp: useAt(once, k), Now: k.At(now),
 			})
 			return verdict(res.Verdict, replay{revoked{res.Revocation}, string(res.Replay)}, err)
 		},
-		Saw: w.noteRotation(g, i, token, now),
+		Saw: func(got Answer) {
+			w.noteIssue(g, i)(got)
+			if got.err == nil && got.verdict == storage.OK {
+				g.rotated, g.rotatedAt = token, now
+				ends.ask = func() *Operation { return w.exchange(g, token) }
+			}
+		},
 		Apply: func(s *state, got *Answer) error {
+			if s.usedBefore(once, now) {
+				return got.wants(storage.AlreadyUsed)
+			}
 			want, revocation := s.rotate(token, client, proof, lasts, i, now, got)
 			return cmp.Or(got.wants(want...), revocation)
 		},
@@ -121,7 +132,7 @@ func (s *state) rotate(token, client, proof string, lasts time.Duration, i issue
 }
 
 func (w *World) readRefreshToken() *Operation {
-	g, now := pick(w, w.grants), w.Now
+	g, now := w.tokenHolder(), w.Now
 	token := pick(w, g.tokens)
 	return &Operation{
 		Verb: "RefreshToken", Args: token, Reads: true,

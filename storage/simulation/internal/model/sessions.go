@@ -31,14 +31,14 @@ func (w *World) signIn(id storage.Identity) *signIn {
 		b.quota = among(w, "here", "there")
 	}
 	w.sessions = append(w.sessions, b.name)
-	w.sessionEnds[b.name] = b.expires
+	w.signIns[b.name] = b
 	return b
 }
 
 // current is a session of which a browser was told, and that did not run out: one that
 // did may be swept, or not, and so may or may not say whose flows end with it.
 func (w *World) current() string {
-	return pick(w, slices.DeleteFunc(slices.Clone(w.sessions), func(name string) bool { return !w.told[name] || !there(w.sessionEnds[name], w.Now) }))
+	return pick(w, but(w.sessions, func(name string) bool { return !w.told[name] || !there(w.signIns[name].expires, w.Now) }))
 }
 
 // noteSignIn remembers that a browser was told of its session.
@@ -144,6 +144,7 @@ func short(h storage.Hash) string { return fmt.Sprintf("%x", h[:4]) }
 
 func (w *World) deleteSession() *Operation {
 	name, browser, now := w.current(), w.cookie(), w.Now
+	submitNext(w, func(f *flow) bool { return f.session == name })
 	return &Operation{
 		Verb: "DeleteBrowserSession", Args: name + " in " + browser,
 		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
@@ -161,6 +162,7 @@ func (w *World) deleteSession() *Operation {
 
 func (w *World) deleteSessions() *Operation {
 	subject := among(w, subjects...)
+	submitNext(w, func(f *flow) bool { return f.session != "" && f.identity.Subject == subject })
 	return &Operation{
 		Verb: "DeleteBrowserSessions", Args: subject,
 		Do: func(ctx context.Context, s storage.Store, _ Clock) Answer {
@@ -169,6 +171,84 @@ func (w *World) deleteSessions() *Operation {
 		Apply: func(s *state, got *Answer) error {
 			maps.DeleteFunc(s.sessions, func(_ string, b session) bool { return b.identity.Subject == subject })
 			return got.isDone()
+		},
+	}
+}
+
+// endFlow forgets who a flow's person is, and what they connected.
+func (s *state) endFlow(id string, now time.Time) {
+	maps.DeleteFunc(s.pending, func(_ string, p connectState) bool { return p.key.Owner == storage.FlowOwner(id) })
+	for k := range s.connections {
+		if k.Owner != storage.FlowOwner(id) {
+			continue
+		}
+		c := s.connections[k]
+		if _, live := s.liveConnection(k, now); live {
+			if c.onExpiry != "" {
+				s.revocations[c.onExpiry] = revocation{due: c.expires, expires: c.onExpiryExpires}
+			}
+			delete(s.connections, k)
+		} else {
+			s.queueExpired(c, now, true) // now, or by the sweep
+		}
+	}
+	delete(s.flows, id)
+}
+
+// endFlows ends the pending flows that are meant.
+func (s *state) endFlows(now time.Time, meant func(flow) bool) {
+	for id, f := range s.flows {
+		if there(f.expires, now) && !f.submitted && meant(f) {
+			s.endFlow(id, now)
+		}
+	}
+}
+
+func (w *World) endSubjectFlows() *Operation {
+	subject, now := among(w, subjects...), w.Now
+	return &Operation{
+		Verb: "EndFlows", Args: subject,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			return done(s.EndFlows(ctx, issuer, subject, k.At(now)))
+		},
+		Apply: func(s *state, got *Answer) error {
+			s.endFlows(now, func(f flow) bool { return f.identity.Subject == subject })
+			return got.isDone()
+		},
+	}
+}
+
+func (w *World) listSubjects() *Operation {
+	now := w.Now
+	return &Operation{
+		Verb: "Subjects", Reads: true, Alone: true,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			all, err := pages(func(after string) ([]storage.Subject, string, error) { return s.Subjects(ctx, after, 2, k.At(now)) })
+			return found(names(all, func(s storage.Subject) string { return s.Subject }), err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			have := map[string]bool{}
+			for id, g := range s.grants {
+				if s.grantVerdict(id, now) == storage.OK {
+					have[g.identity.Subject] = true
+				}
+			}
+			for k := range s.connections {
+				if _, live := s.liveConnection(k, now); live && k.Owner != storage.SharedOwner && !strings.HasPrefix(k.Owner, storage.FlowOwner("")) {
+					have[k.Owner] = true
+				}
+			}
+			for name, b := range s.sessions {
+				if _, live := s.signedIn(name, now); live {
+					have[b.identity.Subject] = true
+				}
+			}
+			for subject, p := range s.persons {
+				if there(p.ExpiresAt, now) {
+					have[subject] = true
+				}
+			}
+			return got.lists(append([]string{}, slices.Sorted(maps.Keys(have))...))
 		},
 	}
 }

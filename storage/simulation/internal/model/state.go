@@ -89,6 +89,7 @@ type grant struct {
 	revoked           bool
 	head              string // the refresh token that nobody used yet
 	quota             string
+	chosen            string // the one tool that the client may use; empty for all
 }
 
 type code struct {
@@ -154,6 +155,8 @@ type upstreamClient struct{ secret string }
 // revocation may be there without anybody knowing, if maybe: the sweep may have
 // queued it, or not yet.
 type revocation struct {
+	// later is when it is due if an answer that nobody saw had it, else zero.
+	later        time.Time
 	due, expires time.Time
 	attempts     int
 	maybe        bool

@@ -38,6 +38,9 @@ func (i issue) toStore(g *knownGrant, k Clock, now time.Time) storage.Issue {
 // issue stores the tokens of one response, and returns the access tokens that give way.
 func (s *state) issue(id string, i issue, now time.Time) map[string]accessToken {
 	g := s.grants[id]
+	if g.absolute.Before(i.accessEnd) {
+		i.accessEnd = g.absolute
+	}
 	live := s.accessOf(id, now)
 	order := 0
 	for _, t := range live {
@@ -60,7 +63,7 @@ func (s *state) issue(id string, i issue, now time.Time) map[string]accessToken 
 }
 
 func (w *World) claimCode() *Operation {
-	g, i, now, proof := pick(w, w.grants), w.issue(), w.Now, challenge
+	g, i, now, proof, once := w.someGrant(), w.issue(), w.Now, challenge, w.usesUp(8)
 	if g.claimed && !w.one(6) {
 		return w.rotate() // most clients claim once
 	}
@@ -72,14 +75,18 @@ func (w *World) claimCode() *Operation {
 		proof = "wrong"
 	}
 	return &Operation{
-		Verb: "ClaimCode", Saw: w.noteIssue(g, i), Args: fmt.Sprintf("%s of %s, client %s, proof %s… ⇒ %s, %s", g.code, g.id, client, proof[:5], i.access, i.refresh),
+		Verb: "ClaimCode", Saw: w.noteIssue(g, i), Args: fmt.Sprintf("%s of %s, client %s, proof %s…%s ⇒ %s, %s", g.code, g.id, client, proof[:5], describeUse(once), i.access, i.refresh),
 		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
 			res, err := s.ClaimCode(ctx, storage.CodeClaim{
-				Hash: hash(g.code), Issuer: issuer, ClientID: client, RedirectURI: redirect, Challenge: proof, Issue: i.toStore(g, k, now), Now: k.At(now),
+				Hash: hash(g.code), Issuer: issuer, ClientID: client, RedirectURI: redirect, Challenge: proof, Issue: i.toStore(g, k, now),
+				UsesUp: useAt(once, k), Now: k.At(now),
 			})
 			return verdict(res.Verdict, revoked{res.Revocation}, err)
 		},
 		Apply: func(s *state, got *Answer) error {
+			if s.usedBefore(once, now) {
+				return got.wants(storage.AlreadyUsed)
+			}
 			c, known := s.codes[g.code]
 			_, granted := s.grants[g.id]
 			switch {
@@ -114,26 +121,23 @@ func (w *World) claimCode() *Operation {
 // may hold them.
 func (w *World) noteIssue(g *knownGrant, i issue) func(Answer) {
 	return func(got Answer) {
-		if got.err != nil || got.verdict == storage.OK {
+		switch {
+		case got.err != nil || got.verdict == storage.OK:
 			g.tokens, g.access, g.claimed = append(g.tokens, i.refresh), append(g.access, i.access), true
+		case got.verdict != storage.WrongClient && got.verdict != storage.Repeated:
+			g.over = true
 		}
 	}
 }
 
-// noteRotation is noteIssue, and remembers which token was exchanged.
-func (w *World) noteRotation(g *knownGrant, i issue, token string, at time.Time) func(Answer) {
-	note := w.noteIssue(g, i)
-	return func(got Answer) {
-		note(got)
-		if got.err == nil && got.verdict == storage.OK {
-			g.rotated, g.rotatedAt = token, at
-		}
-	}
+// someGrant is mostly one that is not over: that answers the same each time.
+func (w *World) someGrant() *knownGrant {
+	return cmp.Or(pick(w, but(w.grants, func(g *knownGrant) bool { return g.over && !w.one(8) })), pick(w, w.grants))
 }
 
-// withTokens are the grants of which somebody has a refresh token.
-func (w *World) withTokens() []*knownGrant {
-	return slices.DeleteFunc(slices.Clone(w.grants), func(g *knownGrant) bool { return len(g.tokens) == 0 })
+// tokenHolder is someGrant, mostly with refresh tokens.
+func (w *World) tokenHolder() *knownGrant {
+	return cmp.Or(pick(w, but(w.grants, func(g *knownGrant) bool { return len(g.tokens) == 0 || g.over && !w.one(8) })), w.someGrant())
 }
 
 func (w *World) readCode() *Operation {
@@ -160,10 +164,7 @@ func (w *World) readCode() *Operation {
 }
 
 func (w *World) readAccessToken() *Operation {
-	g, now := pick(w, w.withTokens()), w.Now
-	if g == nil {
-		g = pick(w, w.grants)
-	}
+	g, now := w.tokenHolder(), w.Now
 	token := pick(w, g.access)
 	return &Operation{
 		Verb: "AccessToken", Args: token, Reads: true,
@@ -173,13 +174,17 @@ func (w *World) readAccessToken() *Operation {
 		},
 		Apply: func(s *state, got *Answer) error {
 			t, known := s.access[token]
-			return got.isThere(known && there(t.expires, now) && s.alive(t.identity, now))
+			live := known && there(t.expires, now) && s.alive(t.identity, now)
+			if err := got.isThere(live); err != nil || got == nil || !live {
+				return err
+			}
+			return equal("chosen", chosenOf(got.value.(storage.AccessToken).Chosen), s.grants[t.grant].chosen)
 		},
 	}
 }
 
 func (w *World) revokeAccessToken() *Operation {
-	g, now := pick(w, w.grants), w.Now
+	g, now := w.tokenHolder(), w.Now
 	token, client := pick(w, g.access), g.client
 	if w.one(4) {
 		client = "another"

@@ -158,7 +158,7 @@ type seenKey struct{ storage.VirtualKey }
 func (k seenKey) String() string { return fmt.Sprintf("(%s, revision %d)", k.Look, k.Revision) }
 
 // seesKey compares a virtual key in an answer with the one that there is.
-func (s *state) seesKey(seen storage.VirtualKey, look string) error {
+func seesKey(s *state, seen storage.VirtualKey, look string) error {
 	k, known := s.keys[look]
 	if !known || seen.Look == "" {
 		return equal("key", seen.Look, "")
@@ -194,7 +194,7 @@ func (w *World) putVirtualKey() *Operation {
 			if got == nil || got.err != nil {
 				return got.isDone()
 			}
-			err := cmp.Or(got.wants(want), s.seesKey(got.value.(seenKey).VirtualKey, look))
+			err := cmp.Or(got.wants(want), seesKey(s, got.value.(seenKey).VirtualKey, look))
 			if want == storage.OK {
 				s.keyChange = s.keys[look].revision
 			}
@@ -256,17 +256,17 @@ func (w *World) listVirtualKeys() *Operation {
 			var of []string
 			for _, k := range seen.keys {
 				of = append(of, k.Look)
-				if err := s.seesKey(k, k.Look); err != nil {
+				if err := seesKey(s, k, k.Look); err != nil {
 					return err
 				}
 			}
-			return cmp.Or(same("keys", of, slices.Sorted(maps.Keys(s.keys))), s.seesChange(seen.number))
+			return cmp.Or(same("keys", of, slices.Sorted(maps.Keys(s.keys))), seesChange(s, seen.number))
 		},
 	}
 }
 
 // seesChange compares the number of the last change.
-func (s *state) seesChange(got uint64) error {
+func seesChange(s *state, got uint64) error {
 	if !s.keyChanges && got == 0 || s.keyChanges && s.keyChange.see(got) {
 		return nil
 	}
@@ -284,7 +284,7 @@ func (w *World) lastVirtualKeyChange() *Operation {
 			if got == nil || got.err != nil {
 				return got.isDone()
 			}
-			return s.seesChange(got.value.(uint64))
+			return seesChange(s, got.value.(uint64))
 		},
 	}
 }

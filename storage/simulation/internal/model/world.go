@@ -14,21 +14,22 @@ import (
 // World makes up operations: it is everybody who calls. It knows what was answered,
 // not what the model thinks.
 type World struct {
-	Now   time.Time // true
-	rng   *rand.Rand
-	last  int
-	focus focus
-	// moments are when something that callers know of ends.
-	moments []time.Time
+	Now     time.Time // true
+	rng     *rand.Rand
+	last    int
+	focus   focus
+	moments []*moment
+	// ask makes up what is called next, as something ends that it is about; or nil.
+	ask func() *Operation
 
-	clients     []knownClient
-	flows       []string
-	flowAs      map[string]*flow // as they were saved last
-	sessions    []string
-	sessionEnds map[string]time.Time
-	told        map[string]bool // sessions of which a browser was told
-	grants      []*knownGrant
-	persons     map[string]storage.Person // as they were answered last
+	clients  []knownClient
+	flows    []string
+	flowAs   map[string]*flow // as they were saved last
+	sessions []string
+	signIns  map[string]*signIn
+	told     map[string]bool // sessions of which a browser was told
+	grants   []*knownGrant
+	persons  map[string]storage.Person // as they were answered last
 	// connections are what was answered last, by key.
 	connections map[storage.ConnectionKey]storage.Connection
 	disconnects map[storage.ConnectionKey]seenDisconnect
@@ -38,6 +39,14 @@ type World struct {
 	keys        map[string]storage.VirtualKey
 	values      map[string]string
 	put         map[string]bool // site values of which nobody is told
+}
+
+// moment is when something that callers know of ends.
+type moment struct {
+	at time.Time
+	// ask makes up the call whose answer is another one from then on, or is nil: else
+	// few schedules that set the clock there make that call next.
+	ask func() *Operation
 }
 
 type knownClient struct{ id, token string }
@@ -51,6 +60,7 @@ type knownGrant struct {
 	access           []string
 	rotated          string // the token that was exchanged last, at rotatedAt
 	rotatedAt        time.Time
+	over             bool // it was said that nothing comes of it any more, or it seemed so
 	claimed          bool // somebody got tokens for the code, or may have
 	proves           bool // its tokens prove that they belong to it
 }
@@ -63,7 +73,7 @@ type seenDisconnect struct {
 // NewWorld returns the world of a schedule.
 func NewWorld(rng *rand.Rand) *World {
 	return &World{
-		rng: rng, focus: focus(rng.IntN(int(focuses))), Now: Base, flowAs: map[string]*flow{}, sessionEnds: map[string]time.Time{}, persons: map[string]storage.Person{}, connections: map[storage.ConnectionKey]storage.Connection{},
+		rng: rng, focus: focus(rng.IntN(int(focuses))), Now: Base, flowAs: map[string]*flow{}, signIns: map[string]*signIn{}, persons: map[string]storage.Person{}, connections: map[storage.ConnectionKey]storage.Connection{},
 		disconnects: map[storage.ConnectionKey]seenDisconnect{}, upstream: map[string]string{},
 		keys: map[string]storage.VirtualKey{}, values: map[string]string{}, put: map[string]bool{}, told: map[string]bool{},
 	}
@@ -81,7 +91,7 @@ func (w *World) one(n int) bool { return w.rng.IntN(n) == 0 }
 // ends notes that something ends, so that the clock may be set right there.
 func (w *World) ends(in time.Duration) time.Time {
 	t := w.Now.Add(in)
-	w.moments = append(w.moments, t)
+	w.moments = append(w.moments, &moment{at: t})
 	return t
 }
 
@@ -95,6 +105,9 @@ func pick[T any](w *World, of []T) (chosen T) {
 	}
 	return of[w.rng.IntN(len(of))]
 }
+
+// but are the others of a list.
+func but[T any](of []T, not func(T) bool) []T { return slices.DeleteFunc(slices.Clone(of), not) }
 
 // among chooses one of a few.
 func among[T any](w *World, of ...T) T { return of[w.rng.IntN(len(of))] }
@@ -144,18 +157,28 @@ func (w *World) key() storage.ConnectionKey {
 func (w *World) Advance() time.Duration {
 	before := w.Now
 	switch n := w.rng.IntN(60); {
+	case n < 12 && goTo(w, func(m *moment) bool { return m.ask != nil }):
 	case n < 40:
 		w.Now = w.Now.Add(time.Duration(w.rng.IntN(4)) * time.Millisecond)
-	case n < 52 && len(w.moments) > 0:
-		// Of those that are near: what lives for a month ends in few schedules.
-		near := slices.DeleteFunc(slices.Clone(w.moments), func(t time.Time) bool {
-			return !t.After(w.Now) || t.Sub(w.Now) > time.Hour && !w.one(40)
-		})
-		if at := pick(w, near).Add(time.Duration(w.rng.IntN(3)-1) * time.Millisecond); at.After(w.Now) {
-			w.Now = at
-		}
+	case n < 52:
+		// To those that are near: what lives for a month ends in few schedules.
+		goTo(w, func(m *moment) bool { return m.at.Sub(w.Now) <= time.Hour || w.one(40) })
 	default:
 		w.Now = w.Now.Add(among(w, time.Second, 2*time.Second, time.Minute, 5*time.Minute, 15*time.Minute, time.Hour, 24*time.Hour, 29*24*time.Hour))
 	}
 	return w.Now.Sub(before)
+}
+
+// goTo sets the clock to one of the moments to come, just before it, or just behind it,
+// and reports whether there is one.
+func goTo(w *World, one func(*moment) bool) bool {
+	of := but(w.moments, func(m *moment) bool { return !m.at.After(w.Now) || !one(m) })
+	if len(of) == 0 {
+		return false
+	}
+	m := pick(w, of)
+	if at := m.at.Add(time.Duration(w.rng.IntN(3)-1) * time.Millisecond); at.After(w.Now) {
+		w.Now, w.ask = at, m.ask
+	}
+	return true
 }

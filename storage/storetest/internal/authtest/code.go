@@ -61,6 +61,33 @@ var codeTests = map[string]func(*fixture){
 		f.Verdict(res.Verdict, err, storage.OK)
 		f.Equal(res.Grant.ExpiresAt, sub.Grant.AbsoluteExpiresAt)
 	},
+	"uses a value up, whatever comes of it C08": func(f *fixture) {
+		f.Approve("1", "a")
+		once := func(value string) *storage.OneTime {
+			return &storage.OneTime{Hash: storage.HashOf(value), ExpiresAt: f.Now.Add(time.Minute)}
+		}
+		unknown, wrong, right := f.Claim("2", "a"), f.Claim("1", "b"), f.Claim("1", "a")
+		unknown.UsesUp, wrong.UsesUp, right.UsesUp = once("first"), once("second"), once("third")
+		res, err := f.Store.ClaimCode(suite.Ctx(), unknown)
+		f.Verdict(res.Verdict, err, storage.Unknown)
+		res, err = f.Store.ClaimCode(suite.Ctx(), wrong)
+		f.Verdict(res.Verdict, err, storage.WrongClient)
+		for _, value := range []string{"first", "second"} {
+			f.Used(value, true)
+			again := right
+			again.UsesUp = once(value)
+			res, err = f.Store.ClaimCode(suite.Ctx(), again)
+			f.Verdict(res.Verdict, err, storage.AlreadyUsed)
+		}
+		res, err = f.Store.ClaimCode(suite.Ctx(), right)
+		f.Verdict(res.Verdict, err, storage.OK)
+		f.Used("third", true)
+		res, err = f.Store.ClaimCode(suite.Ctx(), right)
+		f.Verdict(res.Verdict, err, storage.AlreadyUsed) // and so no replay, which would end the grant
+		f.AccessLives("1", 0, true)
+		f.After(time.Minute)
+		f.Used("third", false)
+	},
 	"unknown": func(f *fixture) {
 		res, err := f.Store.ClaimCode(suite.Ctx(), f.Claim("1", "a"))
 		f.Verdict(res.Verdict, err, storage.Unknown)

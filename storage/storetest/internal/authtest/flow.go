@@ -51,6 +51,46 @@ var flowTests = map[string]func(*fixture){
 			f.Fatal("the flow is not marked")
 		}
 	},
+	"begins with its submission": func(f *fixture) {
+		begins := func(id string, by storage.Hash) storage.Submission {
+			sub, flow := f.Submission(id, "a"), f.Flow(id)
+			sub.Session, flow.Session, sub.Begins = by, by, &flow
+			return sub
+		}
+		session := f.BrowserSession("b", suite.Alice)
+		f.Must(f.Store.CreateBrowserSession(suite.Ctx(), session))
+		v, err := f.Store.SubmitFlow(suite.Ctx(), begins("1", session.Hash))
+		f.Verdict(v, err, storage.OK)
+		got, err := f.Store.Flow(suite.Ctx(), "1", f.Now)
+		f.Must(err)
+		want := f.Flow("1")
+		want.Session, want.Submitted = session.Hash, true
+		f.Equal(got, want)
+		_, err = f.Store.Grant(suite.Ctx(), "g-1", f.Now)
+		f.Must(err)
+		v, err = f.Store.SubmitFlow(suite.Ctx(), begins("1", session.Hash))
+		f.Verdict(v, err, storage.Submitted)
+
+		v, err = f.Store.SubmitFlow(suite.Ctx(), begins("2", suite.Hash("no session")))
+		f.Verdict(v, err, storage.SignedOut)
+		f.NothingApproved("2")
+		_, err = f.Store.Flow(suite.Ctx(), "2", f.Now)
+		f.WantError(err, storage.ErrNotFound)
+
+		other := f.Flow("3") // what somebody else connected in it does not come along
+		other.Identity = suite.Bob
+		v, err = f.Store.SaveFlow(suite.Ctx(), other, f.Now)
+		f.Verdict(v, err, storage.OK)
+		made := (&suite.Connections{Fixture: f.Fixture}).FlowConnection("3", "mail")
+		_, v, err = f.Store.PutConnection(suite.Ctx(), made, f.Now)
+		f.Verdict(v, err, storage.OK)
+		v, err = f.Store.SubmitFlow(suite.Ctx(), begins("3", session.Hash))
+		f.Verdict(v, err, storage.OK)
+		_, err = f.Store.Connection(suite.Ctx(), made.ConnectionKey, f.Now)
+		f.WantError(err, storage.ErrNotFound)
+		_, err = f.Store.Connection(suite.Ctx(), suite.ConnectionKey(suite.Alice.Subject, "mail"), f.Now)
+		f.WantError(err, storage.ErrNotFound)
+	},
 	"submit of an unknown flow": func(f *fixture) {
 		v, err := f.Store.SubmitFlow(suite.Ctx(), f.Submission("1", "a"))
 		f.Verdict(v, err, storage.Unknown)

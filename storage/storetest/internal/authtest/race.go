@@ -10,6 +10,27 @@ import (
 )
 
 var raceTests = map[string]func(*fixture){
+	"no token that is issued while its grant changes has what was chosen before": func(f *fixture) {
+		for round := range suite.Rounds {
+			id := fmt.Sprint(round)
+			f.SignIn(id, "a")
+			f.Together(func(n int) {
+				var err error
+				if n == 0 {
+					_, err = f.Store.RotateRefreshToken(suite.Ctx(), f.Rotation(id, "a", 1))
+				} else {
+					_, err = f.Store.ChangeGrant(suite.Ctx(), f.Change(id, fmt.Sprint("tool ", n)))
+				}
+				if err != nil {
+					f.Error(err)
+				}
+			})
+			g, err := f.Store.Grant(suite.Ctx(), "g-"+id, f.Now)
+			f.Must(err)
+			f.chosen(id, g.Chosen, 0, 1)
+			f.Equal(len(g.Chosen), 1)
+		}
+	},
 	"one submit wins": func(f *fixture) {
 		for round := range suite.Rounds {
 			id := fmt.Sprint(round)
@@ -120,6 +141,29 @@ var raceTests = map[string]func(*fixture){
 			got, err := f.Store.SiteValue(suite.Ctx(), suite.Issuer, "a", f.Now)
 			f.Must(err)
 			f.Equal(got.Text, former)
+		}
+	},
+	"one of those that use the same value up wins C08": func(f *fixture) {
+		var ids [suite.Racers]string // of their codes, which only the winner's is used up of
+		f.SignIn("same value", "a")
+		for round := range suite.Rounds {
+			once := &storage.OneTime{Hash: suite.Hash("of a claim %d", round), ExpiresAt: f.Now.Add(time.Minute)}
+			for n, id := range ids {
+				if id == "" {
+					ids[n] = fmt.Sprint("same value ", round, " ", n)
+					f.Approve(ids[n], "a")
+				}
+			}
+			won := f.Race(func(n int) storage.Verdict {
+				claim := f.Claim(ids[n], "a")
+				claim.UsesUp = once
+				res, err := f.Store.ClaimCode(suite.Ctx(), claim)
+				return f.Raced(res.Verdict, err, storage.OK, storage.AlreadyUsed)
+			})
+			ids[won] = ""
+			r := f.Rotation("same value", "a", 1)
+			r.UsesUp = once
+			f.Rotate(r, storage.AlreadyUsed)
 		}
 	},
 	"one use is the first C08": func(f *fixture) {

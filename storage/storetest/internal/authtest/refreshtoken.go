@@ -35,6 +35,25 @@ var refreshTests = map[string]func(*fixture){
 		_, _, err := f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 0"), f.Now)
 		f.WantError(err, storage.ErrNotFound)
 	},
+	"uses a value up, whatever comes of it C08": func(f *fixture) {
+		f.SignIn("1", "a")
+		r := f.Rotation("1", "a", 1)
+		once := func(value string) *storage.OneTime {
+			return &storage.OneTime{Hash: storage.HashOf(value), ExpiresAt: f.Now.Add(time.Minute)}
+		}
+		wrong := r
+		wrong.ClientID, wrong.UsesUp = "b", once("first")
+		f.Rotate(wrong, storage.WrongClient)
+		f.Used("first", true)
+		r.UsesUp = once("first")
+		f.Rotate(r, storage.AlreadyUsed)
+		r.UsesUp = once("second")
+		f.Rotate(r, storage.OK)
+		f.Used("second", true)
+		r.Grace = 0
+		f.Rotate(r, storage.AlreadyUsed) // and so no replay, which would end the grant
+		f.AccessLives("1", 1, true)
+	},
 	"a lost response is repeated D13": func(f *fixture) {
 		f.SignIn("1", "a")
 		f.Rotate(f.Rotation("1", "a", 1), storage.OK)

@@ -102,6 +102,16 @@ var siteValueTests = map[string]func(*fixture){
 		f.replaces(next, "", storage.OK)
 		f.hasMemo(next)
 	},
+	"in place of one that it has end at once": func(f *fixture) {
+		stays, ends := f.SiteValue("a"), f.SiteValue("a")
+		f.replaces(stays, "", storage.OK)
+		ends.Text, ends.ExpiresAt = "ended", f.Now
+		f.replaces(ends, stays.Text, storage.OK)
+		_, err := f.Store.SiteValue(suite.Ctx(), suite.Issuer, "a", f.Now)
+		f.WantError(err, storage.ErrNotFound)
+		f.replaces(stays, "", storage.OK)
+		f.hasMemo(stays)
+	},
 	"absent once it has ended, and swept": func(f *fixture) {
 		m := f.SiteValue("a")
 		m.ExpiresAt = f.Now.Add(time.Hour)

@@ -77,7 +77,7 @@ var endTests = map[string]func(*fixture){
 		f.end(storage.PersonEnd{Subject: p.Subject, Session: "s2"}, storage.OK)
 		late := f.person("alice")
 		late.SecretSession = "s2"
-		_, v, err := f.Store.SavePerson(suite.Ctx(), late, f.Now)
+		_, v, err := f.Store.SavePerson(suite.Ctx(), storage.PersonLogin{Person: late}, f.Now)
 		f.Verdict(v, err, storage.SignedOut)
 		f.save(f.person("alice"))
 	},
@@ -127,7 +127,7 @@ var raceTests = map[string]func(*fixture){
 		f.Together(func(n int) {
 			p := f.person("alice")
 			p.ID = fmt.Sprint(n)
-			_, v, err := f.Store.SavePerson(suite.Ctx(), p, f.Now)
+			_, v, err := f.Store.SavePerson(suite.Ctx(), storage.PersonLogin{Person: p}, f.Now)
 			f.Raced(v, err, storage.OK)
 		})
 		p, err := f.Store.Person(suite.Ctx(), suite.Issuer, "oidc:company:alice", f.Now)

@@ -22,7 +22,7 @@ func (f *fixture) person(name string) storage.Person {
 // save stores a person and returns what is stored.
 func (f *fixture) save(p storage.Person) storage.Person {
 	f.Helper()
-	stored, v, err := f.Store.SavePerson(suite.Ctx(), p, f.Now)
+	stored, v, err := f.Store.SavePerson(suite.Ctx(), storage.PersonLogin{Person: p}, f.Now)
 	f.Verdict(v, err, storage.OK)
 	return stored
 }

@@ -18,6 +18,8 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		"due person":  dueTests,
 		"end person":  endTests,
 		"person race": raceTests,
+		"login":       loginTests,
+		"login race":  loginRaces,
 		"list":        listTests,
 	}, func(t *testing.T) *fixture { return &fixture{suite.NewConnections(t, open(t))} })
 }

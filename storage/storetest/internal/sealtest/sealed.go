@@ -88,7 +88,7 @@ var sealedTests = map[string]func(*fixture){
 			kind, _, _ := strings.Cut(line, " ")
 			kinds = append(kinds, kind)
 		}
-		f.Equal(kinds, []string{"connection", "registration", "signing_keys", "traces"})
+		f.Equal(kinds, []string{"catalog", "connection", "registration", "signing_keys", "traces"})
 	},
 	"who replaces by what is sealed finds it changed": func(f *fixture) {
 		c := f.UpstreamClient("github")
@@ -146,10 +146,10 @@ func (f *fixture) fill() {
 	f.SaveConnectState("login", storage.LoginOwner, "oidc")
 	f.SaveConnectState("voucher", storage.VoucherOwner, "dashboard")
 	f.Registers(f.UpstreamClient("github"), nil, storage.OK)
-	_, v, err := f.Store.SavePerson(suite.Ctx(), storage.Person{
+	_, v, err := f.Store.SavePerson(suite.Ctx(), storage.PersonLogin{Person: storage.Person{
 		Issuer: suite.Issuer, Subject: "oidc:company:alice", Kind: "oidc:company", Proof: "proof", ID: "id", Secret: []byte("person"),
 		SignOut: &storage.SignOutHint{Secret: []byte("hint")}, SignedInAt: f.Now, VerifiedAt: f.Now, DueAt: f.Now.Add(time.Hour), ExpiresAt: f.Now.Add(100 * time.Hour),
-	}, f.Now)
+	}}, f.Now)
 	f.Verdict(v, err, storage.OK)
 	f.Must(f.Store.PutSiteValue(suite.Ctx(), f.SiteValue("plain")))
 	f.Must(f.Store.PutSiteValue(suite.Ctx(), storage.SiteValue{
@@ -157,6 +157,9 @@ func (f *fixture) fill() {
 	}))
 	f.Must(f.Store.PutSiteValue(suite.Ctx(), storage.SiteValue{
 		Issuer: suite.Issuer, Name: "traces 3", Text: base64.RawURLEncoding.EncodeToString([]byte("flows")),
+	}))
+	f.Must(f.Store.PutSiteValue(suite.Ctx(), storage.SiteValue{
+		Issuer: suite.Issuer, Name: "catalog github", Text: base64.RawURLEncoding.EncodeToString([]byte("tools")),
 	}))
 	f.SignIn("2", "client")
 }
@@ -177,6 +180,7 @@ func everything() []string {
 		"sign_out sign-out hint|" + suite.Issuer + "|oidc:company:alice|proof = hint",
 		"signing_keys signing keys|" + suite.Issuer + " = keys",
 		"traces traces 3|" + suite.Issuer + " = flows",
+		"catalog catalog github|" + suite.Issuer + " = tools",
 	}
 	slices.Sort(all)
 	return all

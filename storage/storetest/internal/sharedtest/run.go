@@ -29,6 +29,7 @@ func implements[C any](s storage.Store) bool {
 
 var contracts = map[string]contract{
 	"Watcher":       {implements[storage.Watcher], map[string]map[string]func(*fixture){"watch": watchTests}},
+	"AheadReader":   {implements[storage.AheadReader], map[string]map[string]func(*fixture){"ahead": aheadTests}},
 	"InstanceStore": {implements[storage.InstanceStore], map[string]map[string]func(*fixture){"instances": instanceTests}},
 	"RateStore":     {implements[storage.RateStore], map[string]map[string]func(*fixture){"rates": rateTests}},
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,68 +14,39 @@ import (
 // patience is for a change that the other process is told of late.
 const patience = 2 * storage.WatchInterval
 
-// watch watches as one of the two processes.
-func (f *fixture) watch(s storage.Store) storage.Watch {
-	f.Helper()
-	w, err := s.(storage.Watcher).Watch(suite.Ctx())
-	f.Must(err)
-	f.Cleanup(w.Close)
-	return w
-}
-
-// told checks that a watch hands out these changes, and no other.
-func (f *fixture) told(w storage.Watch, want ...storage.Change) {
-	f.Helper()
-	ctx, cancel := context.WithTimeout(suite.Ctx(), patience)
-	defer cancel()
-	missing := slices.Clone(want)
-	for len(missing) > 0 {
-		changes, err := w.Next(ctx)
-		if err != nil {
-			f.Fatalf("%v while these were waited for: %+v", err, missing)
-		}
-		for _, c := range changes {
-			same := func(other storage.Change) bool { return reflect.DeepEqual(c, other) }
-			if !slices.ContainsFunc(want, same) && !slices.ContainsFunc(f.before, same) {
-				f.Fatalf("it hands out\n%+v\nwanted is one of\n%+v", c, missing)
-			}
-			missing = slices.DeleteFunc(missing, same)
-		}
-	}
-	f.before = append(f.before, want...)
-}
-
-// mark is a change that tells that all before it were handed out.
-func (f *fixture) mark(name string) storage.Change {
-	f.Helper()
-	f.Must(f.Store.(storage.Watcher).Announce(suite.Ctx(), suite.Issuer, name, ""))
-	return storage.Change{Kind: storage.Announced, Issuer: suite.Issuer, Name: name}
-}
-
-func connectionChanged(owner, server string) storage.Change {
-	return storage.Change{Kind: storage.ConnectionChanged, Issuer: suite.Issuer, Subject: owner, Server: server}
-}
-
-func (f *fixture) person(groups ...string) storage.Person {
-	return storage.Person{
-		Issuer: suite.Issuer, Subject: "oidc:company:alice", Kind: "oidc:company", Name: "alice", Proof: "issuer", ID: "id of alice",
-		Claims: &storage.Claims{Groups: groups}, SignedInAt: f.Now, VerifiedAt: f.Now, ExpiresAt: f.Now.Add(time.Hour),
-	}
-}
-
-// grantEnded is the change for the grant that a SignIn made.
-func grantEnded(id string) storage.Change {
-	return storage.Change{Kind: storage.TokensEnded, Revocation: storage.Revocation{
-		AccessTokens: []storage.Hash{suite.Hash("access %s 0", id)}, GrantIDs: []string{"g-" + id},
-	}}
-}
-
 var watchTests = map[string]func(*fixture){
 	"a grant that is revoked": func(f *fixture) {
 		f.SignIn("1", "a")
 		w := f.watch(f.Other)
 		_, err := f.Store.RevokeGrant(suite.Ctx(), "g-1", f.Now)
 		f.Must(err)
+		f.told(w, grantEnded("1"))
+	},
+	"a grant that is changed": func(f *fixture) {
+		f.SignIn("1", "a")
+		w := f.watch(f.Other)
+		_, err := f.Store.ChangeGrant(suite.Ctx(), f.Change("1", "delete"))
+		f.Must(err)
+		f.told(w, grantEnded("1"))
+		t, err := f.Other.AccessToken(suite.Ctx(), suite.Hash("access 1 0"), f.Now)
+		f.Must(err)
+		f.Equal(t.Chosen, suite.Choose("delete"))
+	},
+	"a grant that gives way in a quota": func(f *fixture) {
+		quota := func(id string) storage.Submission {
+			_, err := f.Store.SaveFlow(suite.Ctx(), f.Flow(id), f.Now)
+			f.Must(err)
+			sub := f.Submission(id, "a")
+			sub.Quota = &storage.Quota{Key: suite.Hash("here"), Max: 1}
+			return sub
+		}
+		v, err := f.Store.SubmitFlow(suite.Ctx(), quota("1"))
+		f.Verdict(v, err, storage.OK)
+		res, err := f.Store.ClaimCode(suite.Ctx(), f.Claim("1", "a"))
+		f.Verdict(res.Verdict, err, storage.OK)
+		w := f.watch(f.Other)
+		v, err = f.Store.SubmitFlow(suite.Ctx(), quota("2"))
+		f.Verdict(v, err, storage.OK)
 		f.told(w, grantEnded("1"))
 	},
 	"a code that is replayed": func(f *fixture) {
@@ -157,7 +126,7 @@ var watchTests = map[string]func(*fixture){
 	"a person of whom another thing is said, and who ends": func(f *fixture) {
 		w := f.watch(f.Other)
 		changed := storage.Change{Kind: storage.PersonChanged, Issuer: suite.Issuer, Subject: "oidc:company:alice"}
-		p, v, err := f.Store.SavePerson(suite.Ctx(), f.person("staff", "admins"), f.Now)
+		p, v, err := f.Store.SavePerson(suite.Ctx(), storage.PersonLogin{Person: f.person("staff", "admins")}, f.Now)
 		f.Verdict(v, err, storage.OK)
 		f.told(w, changed)
 		p.Claims = &storage.Claims{Groups: []string{"staff"}}
@@ -212,14 +181,14 @@ var watchTests = map[string]func(*fixture){
 		f.Must(f.Store.PutSiteValue(suite.Ctx(), f.SiteValue("standing")))
 		_, err := f.Store.RevokeGrant(suite.Ctx(), "unknown", f.Now)
 		f.Must(err)
-		p, v, err := f.Store.SavePerson(suite.Ctx(), f.person("staff"), f.Now)
+		p, v, err := f.Store.SavePerson(suite.Ctx(), storage.PersonLogin{Person: f.person("staff")}, f.Now)
 		f.Verdict(v, err, storage.OK)
 		f.told(w, storage.Change{Kind: storage.PersonChanged, Issuer: suite.Issuer, Subject: p.Subject})
 		p.VerifiedAt = f.Now.Add(time.Minute)
 		p, v, err = f.Store.UpdatePerson(suite.Ctx(), p, f.Now) // renewed
 		f.Verdict(v, err, storage.OK)
 		again := f.person("staff")
-		_, v, err = f.Store.SavePerson(suite.Ctx(), again, f.Now)
+		_, v, err = f.Store.SavePerson(suite.Ctx(), storage.PersonLogin{Person: again}, f.Now)
 		f.Verdict(v, err, storage.OK)
 		f.told(w, f.mark("after all that"))
 	},

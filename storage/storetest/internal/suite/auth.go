@@ -66,6 +66,16 @@ func (f *Fixture) SiteValue(name string) storage.SiteValue {
 	return storage.SiteValue{Issuer: Issuer, Name: name, Text: "text of " + name}
 }
 
+// Change lets the client of a grant use one tool alone.
+func (f *Fixture) Change(id, tool string) storage.GrantChange {
+	return storage.GrantChange{ID: "g-" + id, Issuer: Issuer, Subject: Alice.Subject, Chosen: Choose(tool), Now: f.Now}
+}
+
+// Choose is the choice of these tools alone.
+func Choose(tools ...string) []storage.Choice {
+	return []storage.Choice{{Resource: Resource, Tools: tools, Others: storage.NoOthers}}
+}
+
 // SigningIn is the submission of a flow in a browser that has the session
 // "before" and gets the flow's name as its cookie.
 func (f *Fixture) SigningIn(id string) storage.Submission {

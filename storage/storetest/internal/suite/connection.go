@@ -145,7 +145,8 @@ func (f *Connections) PutsSince(k storage.ConnectionKey, last uint64, want stora
 func (f *Connections) ConnectState(name, owner, server string) storage.ConnectState {
 	return storage.ConnectState{
 		Hash: Hash("state %s", name), ConnectionKey: ConnectionKey(owner, server), Browser: Hash("browser"),
-		Provider: Provider, Secret: []byte("sealed state " + name), ExpiresAt: f.Now.Add(15 * time.Minute),
+		Provider: Provider, Session: Hash("session %s", name), Flow: "flow " + name, Client: "client " + name,
+		Secret: []byte("sealed state " + name), ExpiresAt: f.Now.Add(15 * time.Minute),
 	}
 }
 

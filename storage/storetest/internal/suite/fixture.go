@@ -155,6 +155,22 @@ func (f *Fixture) Claim(id, clientID string) storage.CodeClaim {
 	}
 }
 
+// Service is a program that gets tokens for itself.
+var Service = storage.Identity{Kind: "client", Subject: "client:batch", Name: "batch", Proof: "1"}
+
+// ServiceGrant is the grant g-<id> of Service, with the access token hash("access <id> 0").
+func (f *Fixture) ServiceGrant(id string, most int) storage.ServiceGrant {
+	end := f.Now.Add(10 * time.Minute)
+	g := storage.Grant{
+		ID: "g-" + id, Issuer: Issuer, ClientID: "batch", Identity: Service, Scope: []string{"mcp:use"}, Resources: []string{Resource},
+		ClientName: "Batch", CreatedAt: f.Now, LastUsedAt: f.Now, ExpiresAt: end, AbsoluteExpiresAt: end,
+	}
+	return storage.ServiceGrant{Grant: g, Max: most, Now: f.Now, Access: storage.AccessToken{
+		Hash: Hash("access %s 0", id), GrantID: g.ID, Issuer: Issuer, ClientID: g.ClientID, Identity: Service,
+		Scope: g.Scope, Audience: g.Resources, IssuedAt: f.Now, ExpiresAt: end,
+	}}
+}
+
 // SignIn takes a flow to its first tokens.
 func (f *Fixture) SignIn(id, clientID string) storage.Grant {
 	f.Helper()
