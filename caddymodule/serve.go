@@ -31,6 +31,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 		var err error
 		if s, err = h.open(); err != nil {
+			if serving := h.inService(); serving != nil {
+				return serving.ServeHTTP(w, r, next)
+			}
 			h.unavailable(w, r, err)
 			return nil
 		}
@@ -51,6 +54,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	requestbody.SetDeadline(w, r)
 	e.Handler.ServeHTTP(w, neighbours.WithUser(r.WithContext(h.events.Of(r)), h.user))
 	return nil
+}
+
+// inService returns the handler of the same site in the configuration that serves, if
+// that of h was refused before it was opened. Caddy lets the servers of a configuration
+// take requests while others of it still fail to listen, and some come after it was
+// cleaned up.
+func (h *Handler) inService() *Handler {
+	active := activeApp()
+	if active == nil || active == h.app || !h.app.isReleased() {
+		return nil
+	}
+	return active.sites.first(h)
 }
 
 // pass hands a request that is not ours to the next handler. A person who opens
