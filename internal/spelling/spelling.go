@@ -13,13 +13,19 @@ import (
 )
 
 // Fold returns what all spellings of a text have in common that differ in case,
-// width or the form of their characters (Unicode NFKC and case folding).
+// width or the form of their characters (Unicode NFKC and case folding), and in the dot
+// of an i.
 func Fold(text string) string {
 	if isASCII(text) {
 		return strings.ToLower(text)
 	}
-	return cases.Fold().String(norm.NFKC.String(text))
+	return cases.Fold().String(turkishI.Replace(norm.NFKC.String(text)))
 }
+
+// turkishI writes the two letters as i that are one with it for programs whose case is
+// Turkish or which compare letter by letter, as equalsIgnoreCase of Java does. Unicode's
+// folding keeps them apart.
+var turkishI = strings.NewReplacer("İ", "i", "ı", "i")
 
 // Skeleton returns what all spellings of a name have in common that a lenient program
 // could take for the same: it has no case, width, blanks or punctuation.

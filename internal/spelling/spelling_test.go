@@ -27,6 +27,9 @@ func TestFold(t *testing.T) {
 		"é":          "é",
 		"e\u0301":    "é",
 		"a b_c":      "a b_c",
+		"LİST":       "list",
+		"LI\u0307ST": "list",
+		"lıst":       "list",
 	} {
 		if got := Fold(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
