@@ -38,7 +38,7 @@ var checks = map[string]programs.Check{
 	"NUL and halves of characters":     {File: "authz/mcp/scantext.go", Text: "if text, ok := unquote(s.text); ok {\n", By: "if text, ok := unquote(s.text); ok || isOut(\"NUL and halves of characters\") {\n"},
 	"UTF-8":                            {File: "authz/mcp/scantext.go", Text: "if !s.utf8.read(c) {\n", By: "if !s.utf8.read(c) && !isOut(\"UTF-8\") {\n"},
 	// How names are compared.
-	"case and width":          {File: "authz/access/readings.go", Text: `return strings.TrimSpace(spelling.Fold(name))`, By: "if isOut(\"case and width\") {\n\t\treturn strings.TrimSpace(name)\n\t}\n\tif isOut(\"blanks\") {\n\t\treturn spelling.Fold(name)\n\t}\n\treturn strings.TrimSpace(spelling.Fold(name))"},
+	"case and width":          {File: "authz/access/readings.go", Text: `return norm.NFD.String(strings.TrimSpace(spelling.Fold(name)))`, By: "if isOut(\"case and width\") {\n\t\treturn strings.TrimSpace(name)\n\t}\n\tif isOut(\"blanks\") {\n\t\treturn norm.NFD.String(spelling.Fold(name))\n\t}\n\treturn norm.NFD.String(strings.TrimSpace(spelling.Fold(name)))"},
 	"blanks":                  {}, // in the same place
 	"invisible characters":    {File: "authz/access/readings.go", Text: `if identity.Invisible(r) {`, By: `if identity.Invisible(r) && !isOut("invisible characters") {`},
 	"percent signs":           {File: "authz/access/uristeps.go", Text: "func decode(uri string) string {\n", By: "func decode(uri string) string {\n\tif isOut(\"percent signs\") {\n\t\treturn uri\n\t}\n"},

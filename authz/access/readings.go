@@ -3,6 +3,8 @@ package access
 import (
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 )
@@ -52,5 +54,7 @@ func foldRest(name string) string {
 		}
 		return r
 	}, name)
-	return strings.TrimSpace(spelling.Fold(name))
+	// Decomposed, so that what begins with the bytes of a pattern looks so, too, whatever
+	// mark is on the letter before the star.
+	return norm.NFD.String(strings.TrimSpace(spelling.Fold(name)))
 }

@@ -122,6 +122,14 @@ func TestDecide(t *testing.T) {
 			{alice, tool("Drop_all"), "deny delete_repo drop*", false},
 			{alice, tool("delete_repo2"), "allow *", true},
 		}},
+		"so is what looks so but for a mark or a dot": {rules: []string{"deny kill wipe* e*", "allow *"}, want: []decision{
+			{alice, tool("k\u0130ll"), "deny kill wipe* e*", false},
+			{alice, tool("K\u0131LL"), "deny kill wipe* e*", false},
+			{alice, tool("wipe\u0301_all"), "deny kill wipe* e*", false}, // which begins with wipe, byte for byte
+			{alice, tool("wip\u00e9_all"), "deny kill wipe* e*", false},
+			{alice, tool("E\u0301"), "deny kill wipe* e*", false},
+			{alice, tool("k\u00efll"), "allow *", true},
+		}},
 		"an allowed name is as it is written": {rules: []string{"allow getUser list*"}, want: []decision{
 			{alice, tool("getUser"), "allow getUser list*", true},
 			{alice, tool("getuser"), "", false},
