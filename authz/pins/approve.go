@@ -1,6 +1,7 @@
 package pins
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -143,7 +144,8 @@ func (t *Tools) WaitingFor(v Viewer) (all []State) {
 		}
 	}
 	slices.SortFunc(all, func(a, b State) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), a.Pending[0].At.Compare(b.Pending[0].At))
+		x, y := &a.Pending[0], &b.Pending[0]
+		return cmp.Or(strings.Compare(a.Name, b.Name), x.At.Compare(y.At), bytes.Compare(x.Hash[:], y.Hash[:]))
 	})
 	return all
 }
