@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
@@ -67,13 +69,12 @@ const (
 // define reads a definition.
 func define(raw []byte) Definition {
 	sum := sha256.New()
-	if strictjson.Check(raw, maxDefinition) != nil { // readers could take it for different ones
-		_, _ = sum.Write([]byte(wholeField))
+	var members map[string]json.RawMessage
+	if strictjson.Check(raw, maxDefinition) != nil || json.Unmarshal(raw, &members) != nil || !areSpeltAsKnown(members) {
+		_, _ = sum.Write([]byte(wholeField)) // readers could take it for different ones
 		_, _ = sum.Write(raw)
 		return Definition{Hash: Hash(sum.Sum(nil)), Texts: map[string]string{wholeField: cut(string(raw))}}
 	}
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &members) // which was checked
 	d := Definition{Texts: map[string]string{}}
 	for _, field := range compared {
 		text := canonical(members[field])
@@ -89,6 +90,19 @@ func define(raw []byte) Definition {
 	}
 	d.Hash = Hash(sum.Sum(nil))
 	return d
+}
+
+// areSpeltAsKnown reports whether none of the members is one of those that are compared
+// in another spelling, for which some readers take it, and which would not be compared.
+func areSpeltAsKnown(members map[string]json.RawMessage) bool {
+	for name := range members {
+		if slices.ContainsFunc(compared, func(field string) bool {
+			return name != field && spelling.Fold(name) == spelling.Fold(field)
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // canonical returns a value as it is always written, whoever writes it.

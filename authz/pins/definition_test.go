@@ -23,6 +23,8 @@ func TestSameDefinition(t *testing.T) {
 		"an annotation":             {strings.Replace(base, "true", "false", 1), false},
 		"output":                    {strings.Replace(base, `"name"`, `"outputSchema":{},"name"`, 1), false},
 		"two descriptions":          {strings.Replace(base, `"name"`, `"description":"Sends.","name"`, 1), false},
+		"a title in other case":     {strings.Replace(base, `"name"`, `"Title":"X","name"`, 1), false},
+		"output in other letters":   {strings.Replace(base, `"name"`, `"outputſchema":{},"name"`, 1), false},
 		"two of an argument":        {strings.Replace(base, `"b":`, `"a":`, 1), false},
 	} {
 		a, b := define([]byte(base)), define([]byte(tt.raw))
