@@ -153,6 +153,10 @@ func TestFirstListHasPages(t *testing.T) {
 			t.Errorf("page %s: approved %t, the last one: %t", name, approved, pinned)
 		}
 	}
+	// What changes meanwhile is no part of it.
+	if approved, news := p.Judge(all, "a", definition("a", "Then sends."), now); approved || news != Differs {
+		t.Errorf("a change within the first list: approved %t, told %q", approved, news)
+	}
 	if approved, pinned := page("c", true); !approved || !pinned {
 		t.Errorf("the last page: approved %t, the last one: %t", approved, pinned)
 	}

@@ -144,7 +144,7 @@ func (t *Tools) Judge(v Viewer, name string, definition []byte, now time.Time) (
 	case one.approves(d.Hash):
 		t.views.release(v.View, name)
 		return true, NoNews
-	case t.isFirst(now):
+	case t.isFirst(now) && (one == nil || len(one.approved) == 0): // what it listed already, it changes
 		d.At, d.By = now, ByFirstList
 		t.approve(name, d)
 		return true, NoNews
