@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 )
@@ -59,29 +60,22 @@ func (m member) kind() access.Kind {
 	return access.Tool
 }
 
-// memberOf returns which member a name is, without an allocation.
+// memberOf returns which member a name is, without an allocation. Around lists, case
+// does not matter: for some clients, such as those with encoding/json, it does not.
 func memberOf(at place, name []byte, kind access.Kind) member {
 	switch at {
 	case inMessage:
-		if string(name) == "result" {
+		if inOtherCase(name, "result") {
 			return isResult
 		}
 	case inResult:
-		switch string(name) {
-		case "tools":
-			return isTools
-		case "resources":
-			return isResources
-		case "resourceTemplates":
-			return isTemplates
-		case "prompts":
-			return isPrompts
-		case "capabilities":
-			return isCapabilities
-		case "cacheScope":
-			return isScope
-		case "nextCursor":
-			return isCursor
+		if m, known := ofResult[string(name)]; known {
+			return m
+		}
+		for known, m := range ofResult {
+			if inOtherCase(name, known) {
+				return m
+			}
 		}
 	case inItem:
 		if string(name) == nameOf[kind] { // in a switch, it would be copied
@@ -103,6 +97,17 @@ func memberOf(at place, name []byte, kind access.Kind) member {
 		}
 	}
 	return isOther
+}
+
+// ofResult are the members of results that matter.
+var ofResult = map[string]member{
+	"tools": isTools, "resources": isResources, "resourceTemplates": isTemplates, "prompts": isPrompts,
+	"capabilities": isCapabilities, "cacheScope": isScope, "nextCursor": isCursor,
+}
+
+// inOtherCase reports whether a name is a known one in other case, as Unicode has it.
+func inOtherCase(name []byte, known string) bool {
+	return len(name) >= len(known) && len(name) <= 3*len(known) && strings.EqualFold(string(name), known)
 }
 
 // nameOf is the member that an item is called by.
