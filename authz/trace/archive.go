@@ -95,14 +95,11 @@ func merge(kept, more []*Trace, now time.Time) []*Trace {
 		return false
 	})
 	slices.Reverse(all)
-	for len(all) > perDrawer {
-		all = without(all, givesWay(all, func(t *Trace) (string, string, int) { return ratelimit.SenderBlock(t.Address), t.Person, 1 }))
-	}
-	return all
+	return without(all, giveWay(all, func(t *Trace) (string, string, int) { return ratelimit.SenderBlock(t.Address), t.Person, 1 }, len(all)-perDrawer))
 }
 
-func without(traces []*Trace, one *Trace) []*Trace {
-	return slices.DeleteFunc(slices.Clone(traces), func(t *Trace) bool { return t == one })
+func without(traces, some []*Trace) []*Trace {
+	return slices.DeleteFunc(slices.Clone(traces), func(t *Trace) bool { return slices.Contains(some, t) })
 }
 
 // encode returns what is kept of traces. If they are too large together, some are
@@ -141,7 +138,7 @@ func lighter(traces []*Trace) []*Trace {
 	if room[1] > room[0] {
 		larger = of[1]
 	}
-	return without(traces, givesWay(larger, func(t *Trace) (string, string, int) { return ratelimit.SenderBlock(t.Address), t.Person, t.room() }))
+	return without(traces, giveWay(larger, func(t *Trace) (string, string, int) { return ratelimit.SenderBlock(t.Address), t.Person, t.room() }, 1))
 }
 
 // room is how many bytes the steps of a trace take, at least one.

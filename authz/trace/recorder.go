@@ -26,6 +26,10 @@ type Limits struct {
 // DefaultLimits suit a process.
 var DefaultLimits = Limits{Strangers: 1000, Known: 2000, Bytes: 16 << 20, Sender: 50, Person: 100}
 
+// spare is which part of the room for known traces is made free at once when there is
+// none left: to look whose it should be takes a while.
+const spare = 16
+
 // Recorder keeps the last traces of a process, for all of its sites. It is an
 // event.Sink.
 type Recorder struct {
@@ -142,15 +146,14 @@ func (r *Recorder) bound(t *live) {
 	for r.strangers.Len() > r.limits.Strangers {
 		r.drop(oldest(r.strangers))
 	}
-	for r.known.Len() > r.limits.Known {
-		r.drop(r.heaviest(t, func(*live) int { return 1 }))
+	if more := r.known.Len() - r.limits.Known; more > 0 {
+		r.makeRoom(t, func(*live) int { return 1 }, more+r.limits.Known/spare)
 	}
-	for r.bytes > r.limits.Bytes && r.strangers.Len()+r.known.Len() > 1 {
-		if r.strangers.Len() > 0 && oldest(r.strangers) != t {
-			r.drop(oldest(r.strangers))
-			continue
-		}
-		r.drop(r.heaviest(t, func(other *live) int { return other.size }))
+	for r.bytes > r.limits.Bytes && r.strangers.Len() > 0 && oldest(r.strangers) != t {
+		r.drop(oldest(r.strangers))
+	}
+	if more := r.bytes - r.limits.Bytes; more > 0 {
+		r.makeRoom(t, func(other *live) int { return other.size }, more+r.limits.Bytes/spare)
 	}
 }
 
@@ -165,15 +168,17 @@ func oldestOf(l *list.List, meant func(*live) bool) *live {
 	return e.Value.(*live)
 }
 
-// heaviest returns which of the known traces makes room for t.
-func (r *Recorder) heaviest(t *live, room func(*live) int) *live {
+// makeRoom drops known traces, but never t, until there is so much room for others.
+func (r *Recorder) makeRoom(t *live, room func(*live) int, enough int) {
 	others := make([]*live, 0, r.known.Len())
 	for e := r.known.Back(); e != nil; e = e.Prev() {
 		if other := e.Value.(*live); other != t {
 			others = append(others, other)
 		}
 	}
-	return givesWay(others, func(other *live) (string, string, int) { return other.sender, other.Person, room(other) })
+	for _, other := range giveWay(others, func(other *live) (string, string, int) { return other.sender, other.Person, room(other) }, enough) {
+		r.drop(other)
+	}
 }
 
 func (r *Recorder) drop(t *live) {
