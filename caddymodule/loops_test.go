@@ -151,6 +151,8 @@ func (s *countsDue) DueRevocations(context.Context, string, int, time.Time, time
 
 // Providers are told again by themselves, by the configuration that serves.
 func TestRevocationsAreRetriedByThemselves(t *testing.T) {
+	h := resolvedHandler(t, nil)
+	h.forwarders = make([]gateway.Forwarder, 1)
 	app := &App{opener: new(MemoryStorage), log: zap.NewNop()}
 	atWork(t, new(MemoryStorage), func() *App { return app }, func(t *testing.T, p *processState) {
 		store := &countsDue{Store: p.store}
@@ -158,14 +160,15 @@ func TestRevocationsAreRetriedByThemselves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		broker := accounts.New(&config.Site{Issuer: "https://a.example"}, accounts.Deps{
+		site, servers := newSite(h, p, keys)
+		site.broker = accounts.New(h.cfg, accounts.Deps{
 			Store: store, Keys: keys, Shared: p.connections, Now: time.Now,
 			Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{}),
 		})
 		if err := app.keep(nil, p, keys); err != nil {
 			t.Fatal(err)
 		}
-		app.sites.opened("https://a.example", &site{broker: broker}, nil)
+		app.sites.opened(h.cfg.Issuer, site, servers)
 		time.Sleep(3*revokeInterval + time.Second)
 		synctest.Wait()
 		if n := store.asked.Load(); n != 3 {
