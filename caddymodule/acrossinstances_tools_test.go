@@ -3,7 +3,10 @@
 package caddymodule
 
 import (
+	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,4 +102,31 @@ func TestToolsAtOtherInstances(t *testing.T) {
 			t.Errorf("the other instance lists %q, want %q", got, both)
 		}
 	})
+}
+
+// Tools that a page of one instance shows can be chosen at another, also where the server
+// lists others to each person, so that the one that answers has to ask by itself.
+func TestToolsAreChosenAtOtherInstances(t *testing.T) {
+	upstream := newAsking(t, func(r *http.Request) []offeredTool {
+		return append([]offeredTool{{Name: "of_" + strings.ReplaceAll(r.Header.Get("X-User"), ":", "_")}}, threeTools...)
+	})
+	for name, option := range map[string]string{"listed to everybody": "", "listed to each person": " {\nidentity_header X-User identity\n}"} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, pgtest.For(t, pgtest.Options{}), people("alice")+"server notes /mcp "+upstream.URL+"/mcp"+option, "")
+			a := c.app("editor", "")
+			p := a.user("alice")
+			a.registers(http.StatusCreated, nil)
+			page := a.signsIn(p)
+			c.through(c.peer, p)
+			done := p.browser.Submit(t, page, "/api/oauth/per-user/consent/submit", url.Values{
+				"decision": {"approve"}, "tools:notes": {"ticked"}, "tool": {box(t, page.Body, "create_page")},
+			})
+			if done.Leaving == nil {
+				t.Fatalf("status %d: %s", done.Status, done.Text())
+			}
+			if got := c.onlyGrant().Chosen; len(got) != 1 || !slices.Equal(got[0].Tools, []string{"create_page"}) {
+				t.Errorf("chosen %+v, want create_page", got)
+			}
+		})
+	}
 }
