@@ -106,6 +106,10 @@ func TestDecide(t *testing.T) {
 			{alice, tool("h"), "deny h client:cli", false}, {dana, tool("h"), "allow h", true},
 			{dana, tool("i"), "allow i claim:level=3 user:nobody", true}, {alice, tool("i"), "", false},
 		}},
+		"a name that reads like somebody's subject is not theirs": {rules: []string{"allow * user:oidc:idp:7", "allow x user:bob"}, want: []decision{
+			{access.Who{Identity: &storage.Identity{Kind: "virtual_key", Subject: "virtual_key:oidc:idp:7", Name: "oidc:idp:7"}, Name: "oidc:idp:7"}, tool("x"), "", false},
+			{access.Who{Identity: &storage.Identity{Kind: "virtual_key", Subject: "virtual_key:bob", Name: "bob"}, Name: "bob"}, tool("x"), "allow x user:bob", true},
+		}},
 		"annotations": {rules: []string{"deny * destructive open_world", "allow * read_only", "allow w* not_destructive"}, want: []decision{
 			{alice, tool("x"), "deny * destructive open_world", false},
 			{alice, tool("x", readOnly), "allow * read_only", true},
