@@ -46,6 +46,7 @@ func TestMatchesHeaders_P2(t *testing.T) {
 		"2025-03-26":                 {call, nil, true},
 		"initialize":                 {body("initialize", `"protocolVersion":"2026-07-28"`), nil, true},
 		"notification":               {`{"jsonrpc":"2.0","method":"notifications/cancelled"}`, []string{HeaderProtocolVersion, modern}, true},
+		"notification, other name":   {`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}`, []string{HeaderProtocolVersion, modern, headerMethod, "tools/call", headerName, "b"}, false},
 		"notification, other method": {`{"jsonrpc":"2.0","method":"notifications/cancelled"}`, []string{HeaderProtocolVersion, modern, headerMethod, "tools/call"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,6 +60,10 @@ func TestMatchesHeaders_P2(t *testing.T) {
 			}
 			if got := r.MatchesHeaders(h); got != tt.want {
 				t.Errorf("%v with %v: %v", tt.body, h, got)
+			}
+			all, err := Scan([]byte(tt.body)) // which says the same, of what it reads at all
+			if err == nil && all[0].MatchesHeaders(h) != tt.want {
+				t.Errorf("%v with %v, once scanned: %v", tt.body, h, !tt.want)
 			}
 		})
 	}
