@@ -124,15 +124,9 @@ type text struct {
 }
 
 // Write reads on.
-func (t *text) Write(p []byte) error {
-	if t.is == noData {
-		if p = t.passBlanks(p, " \t\r\n"); len(p) == 0 {
-			return nil
-		}
-		var err error
-		if t.is, err = kindOf(p[0]); err != nil {
-			return err
-		}
+func (t *text) Write(p []byte) (err error) {
+	if p, err = t.begin(p, " \t\r\n", &t.is); len(p) == 0 || err != nil {
+		return err
 	}
 	if t.is == isWords {
 		t.out = append(t.out, p...)

@@ -29,7 +29,8 @@ const (
 type dataState uint8
 
 const (
-	noData dataState = iota
+	noData  dataState = iota
+	isSlash           // with which words begin, or a comment before a message
 	isJSON
 	isWords // no message
 )
@@ -120,15 +121,9 @@ func (e *Events) passField() error {
 }
 
 // readData reads on in the data of an event.
-func (e *Events) readData(p []byte) error {
-	if e.data == noData {
-		if p = e.passBlanks(p, " \t"); len(p) == 0 {
-			return nil
-		}
-		var err error
-		if e.data, err = kindOf(p[0]); err != nil {
-			return err
-		}
+func (e *Events) readData(p []byte) (err error) {
+	if p, err = e.begin(p, " \t", &e.data); len(p) == 0 || err != nil {
+		return err
 	}
 	if e.data == isWords {
 		e.out = append(e.out, p...)
@@ -137,11 +132,40 @@ func (e *Events) readData(p []byte) error {
 	return e.Filter.Write(p)
 }
 
+// begin finds out what data are that may begin after blanks, passes those on, and returns
+// the rest.
+func (f *Filter) begin(p []byte, blanks string, is *dataState) ([]byte, error) {
+	if *is == noData {
+		if p = f.passBlanks(p, blanks); len(p) == 0 {
+			return nil, nil
+		}
+		var err error
+		if *is, err = kindOf(p[0]); err != nil {
+			return nil, err
+		}
+		if *is == isSlash {
+			f.out = append(f.out, p[0])
+			p = p[1:]
+		}
+	}
+	if *is == isSlash && len(p) > 0 {
+		if p[0] == '/' || p[0] == '*' {
+			return nil, errSyntax
+		}
+		*is = isWords
+	}
+	return p, nil
+}
+
 // kindOf tells what begins with a byte.
 func kindOf(first byte) (dataState, error) {
 	switch first {
 	case '{', '[':
 		return isJSON, nil
+	case '/':
+		return isSlash, nil
+	case '#', ')': // a comment, and what is written before JSON that no script is to read: lenient readers skip both
+		return noData, errSyntax
 	case 0, 0xef, 0xfe, 0xff: // a mark or half a character of another encoding, which some readers take
 		return noData, errEncoding
 	}

@@ -27,6 +27,7 @@ type Filter struct {
 	levels  [trackedDepth]level
 	skips   int  // the depth of a value in which nothing matters; 0 outside of such
 	ended   bool // the text is whole
+	last    byte // of the piece before
 
 	inText  bool
 	escaped bool
@@ -107,6 +108,9 @@ func (f *Filter) Len() int { return len(f.out) }
 // comes, also of one that goes wrong.
 func (f *Filter) Write(p []byte) error {
 	n, from, err := f.read(p)
+	if n > 0 {
+		f.last = p[n-1]
+	}
 	return cmp.Or(err, f.pieceEnds(p[:n], from))
 }
 
@@ -133,7 +137,7 @@ func (f *Filter) read(p []byte) (i, from int, err error) {
 		switch c := p[i]; c {
 		case ' ', '\t', '\n', '\r':
 		case '"':
-			if f.nesting.Depth() == 0 {
+			if f.nesting.Depth() == 0 || f.followsLiteral(p, i) {
 				return i, from, errSyntax
 			}
 			if end := f.wholeText(p, i+1); end >= 0 { // most of them
@@ -196,7 +200,7 @@ func (f *Filter) read(p []byte) (i, from int, err error) {
 				from = i
 			}
 		default:
-			if f.ended || f.nesting.Depth() == 0 || c < ' ' { // some readers take text of two bytes a character
+			if f.ended || f.nesting.Depth() == 0 || !isLiteral(c) || f.level().names {
 				return i, from, errSyntax
 			}
 			f.literal(c)

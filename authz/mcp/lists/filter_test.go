@@ -83,6 +83,8 @@ func TestFilter(t *testing.T) {
 		`{"result":{"capabilities":{"tools":{"listChanged":true},"prompts":{},"logging":{}},"serverInfo":{"name":"x"}}}`:                                                                           `{"result":{"capabilities":{"logging":{},"tools":{"listChanged":true}},"serverInfo":{"name":"x"}}}`,
 		`{"result":{"capabilities":{ "tools":{}}}}`: `{"result":{"capabilities":{ "tools":{}}}}`,
 		`Not found`:    `Not found`,
+		`/not/found`:   `/not/found`,
+		`/`:            `/`,
 		` <html>`:      ` <html>`,
 		``:             ``,
 		"{\"a\":1}\n ": "{\"a\":1}\n ",
@@ -115,10 +117,24 @@ func TestUnreadableAnswers(t *testing.T) {
 		`{"result":{}} "x"`:                       errSyntax,
 		`{"result":"`:                             errSyntax,
 		"\ufeff{}":                                errEncoding,
-		"\xff\xfe{\x00":                           errEncoding,
-		"{\x00\"\x00r\x00":                        errSyntax,
-		"\x00{":                                   errEncoding,
-		strings.Repeat("[", 600):                  errDepth,
+		// What lenient readers take for JSON.
+		`/* */{"result":{"tools":[{"name":"other"}]}}`:            errSyntax,
+		"//\n{\"result\":{}}":                                     errSyntax,
+		"#\n{\"result\":{}}":                                      errSyntax,
+		")]}'\n{\"result\":{}}":                                   errSyntax,
+		`{result:{"tools":[{"name":"other"}]}}`:                   errSyntax,
+		`{'result':{"tools":[{"name":"other"}]}}`:                 errSyntax,
+		`{"result":{tools:[{"name":"other"}]}}`:                   errSyntax,
+		`{"a":/*"*/1,"result":{"tools":[]}/*"*/}`:                 errSyntax,
+		`{"x":{/*"*/},"result":{"tools":[]},"y":{/*"*/}}`:         errSyntax,
+		`{"x":{"k":'"'},"result":{"tools":[]},"y":['"']}`:         errSyntax,
+		`{"x":{"k":a"},"result":{"tools":[]},"y":[a"]}`:           errSyntax,
+		`{"x":a","result":{"tools":[]},"y":"b`:                    errSyntax,
+		"{\"x\":{#\"\n},\"result\":{\"tools\":[]},\"y\":[#\"\n]}": errSyntax,
+		"\xff\xfe{\x00":                                           errEncoding,
+		"{\x00\"\x00r\x00":                                        errSyntax,
+		"\x00{":                                                   errEncoding,
+		strings.Repeat("[", 600):                                  errDepth,
 		`{"result":{"tools":[{"name":"` + strings.Repeat("x", maxHeld+maxHeld/2) + `"}]}}`: errTooLarge,
 	} {
 		b := NewBody(io.NopCloser(&pieced{answer, 4 << 10}), new(onlyAllowed), false)
@@ -127,11 +143,14 @@ func TestUnreadableAnswers(t *testing.T) {
 		}
 	}
 	for stream, want := range map[string]error{
-		"data: {\n\n":                  errSyntax,
-		"data: {}}\n\n":                errSyntax,
-		"data: {\"a\ndata: b\":1}\n\n": errSplit,
-		"\ufeffdata: {}\n\n":           errEncoding,
-		"data: \ufeff{}\n\n":           errEncoding,
+		"data: {\n\n":                     errSyntax,
+		"data: {}}\n\n":                   errSyntax,
+		"data: {\"a\ndata: b\":1}\n\n":    errSplit,
+		"\ufeffdata: {}\n\n":              errEncoding,
+		"data: \ufeff{}\n\n":              errEncoding,
+		"data: /**/{}\n\n":                errSyntax,
+		"data:\ndata: // x\ndata: {}\n\n": errSyntax,
+		"data: {\"a\":{b:'\"'}}\n\n":      errSyntax,
 	} {
 		if got, err := filtered(stream, true, 0, new(onlyAllowed)); !errors.Is(err, want) {
 			t.Errorf("%q: %q, %v, want %v", stream, got, err, want)
@@ -205,29 +224,37 @@ func TestAnswerBreaksOff(t *testing.T) {
 }
 
 // reference filters what encoding/json reads.
-func reference(v any, p Policy) any {
+func reference(v any) any {
 	if batch, ok := v.([]any); ok {
 		for i := range batch {
 			if _, message := batch[i].(map[string]any); message {
-				batch[i] = reference(batch[i], p)
+				batch[i] = reference(batch[i])
 			}
 		}
 		return batch
 	}
 	m, _ := v.(map[string]any)
-	result, ok := m["result"].(map[string]any)
-	if !ok {
-		return v
+	for name, value := range m {
+		if result, ok := value.(map[string]any); ok && strings.EqualFold(name, "result") {
+			filterResult(result)
+		}
 	}
-	if _, ok := result["cacheScope"].(string); ok {
-		result["cacheScope"] = "private"
-	}
-	for member, key := range map[string]string{"tools": "name", "resources": "uri", "resourceTemplates": "uriTemplate", "prompts": "name"} {
-		list, ok := result[member].([]any)
-		if !ok {
+	return v
+}
+
+func filterResult(result map[string]any) {
+	keys := map[string]string{"tools": "name", "resources": "uri", "resourcetemplates": "uriTemplate", "prompts": "name"}
+	for name, value := range result {
+		folded := strings.ReplaceAll(strings.ToLower(name), "ſ", "s")
+		if _, ok := value.(string); ok && folded == "cachescope" {
+			result[name] = "private"
+		}
+		list, ok := value.([]any)
+		key := keys[folded]
+		if !ok || key == "" {
 			continue
 		}
-		result[member] = slices.DeleteFunc(list, func(item any) bool {
+		result[name] = slices.DeleteFunc(list, func(item any) bool {
 			m, _ := item.(map[string]any)
 			name, named := m[key].(string)
 			annotations, _ := m["annotations"].(map[string]any)
@@ -235,7 +262,6 @@ func reference(v any, p Policy) any {
 			return !named || !strings.HasPrefix(name, "allowed") && !readOnly
 		})
 	}
-	return v
 }
 
 // What is read of an answer is what a reader that builds a tree would have filtered,
@@ -246,6 +272,8 @@ func FuzzFilter(f *testing.F) {
 	f.Add([]byte(`[{"result":{"prompts":[{"name":"x"},1]}},[],{"result":[]}]`), 1)
 	f.Add([]byte(`{"result":{"tools":[{"name":"x"},{"name":"allowed"},{"name":"allowed2","y":[{"z":"\u00`), 7)
 	f.Add([]byte(`{"result":{"tools":[{"name":"x"},{"name":"allowed"}}]}`), 3)
+	f.Add([]byte(`{"RESULT":{"Tools":[{"name":"x"},{"name":"allowed"}],"x":[-1.5e3,true,{"y":null}]}}`), 4)
+	f.Add([]byte(`{"result":{"x":{/*"*/},"tools":[{"name":"x"}]}}`), 4)
 	f.Add([]byte(`{"result":{"tools":[{"name":"x"}]}} {"result":{"tools":[{"name":"x"}]}}`), 3)
 	f.Fuzz(func(t *testing.T, answer []byte, size int) {
 		size = max(1, size%100)
@@ -278,7 +306,7 @@ func FuzzFilter(f *testing.F) {
 		if !is {
 			return
 		}
-		want = reference(want, new(onlyAllowed))
+		want = reference(want)
 		if filtered, _ := tree([]byte(after)); !reflect.DeepEqual(filtered, want) {
 			t.Fatalf("%q became %q, want %v", well, after, want)
 		}
