@@ -300,6 +300,25 @@ func TestNotAllowed_C24(t *testing.T) {
 	}
 }
 
+// What tells a workload from others is a text that an operator sees all of.
+func TestNamesOfWorkloads_C24(t *testing.T) {
+	s := systems(t)["GitHub Actions"]
+	s.trust.Rules = rules(t, s.trust.Issuer, "claim:repository_owner=octo-org", "claim:ref=refs/heads/main", "claim:ref=null")
+	for name, value := range map[string]any{
+		"none": nil, "empty": "", "a number": 7, "a list": []string{"octo-org/octo-repo"}, "blanks around": " octo-org/octo-repo", "a line break": "octo-org/octo-repo\n",
+		"not visible": "octo-org/octo\u200b-repo", "turned around": "octo-org/\u202eoctorepo", "long": strings.Repeat("x", maxSubject+1),
+	} {
+		if got := why(t, verifiers(s.trust), s.sign(t, s.with(map[string]any{"repository": value}))); got != "no_name" {
+			t.Errorf("%s: refused for %q", name, got)
+		}
+	}
+	for name, payload := range map[string]string{"nothing": `null`, "in a list": `[null]`} { // is no text that reads so
+		if got := why(t, verifiers(s.trust), s.sign(t, s.with(map[string]any{"ref": json.RawMessage(payload)}))); got != "not_allowed" {
+			t.Errorf("a claim that is %s: refused for %q", name, got)
+		}
+	}
+}
+
 // One issuer's keys are good for its own tokens.
 func TestKeysOfAnotherIssuer_C24(t *testing.T) {
 	all := systems(t)
@@ -324,11 +343,12 @@ func TestTrustChanged_C24(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*Trust){
-		"issuer":   func(t *Trust) { t.Issuer = "https://elsewhere.example" },
-		"audience": func(t *Trust) { t.Audience = "x" },
-		"keys":     func(tr *Trust) { tr.Keys = systems(t)["Kubernetes"].trust.Keys },
-		"rules":    func(tr *Trust) { tr.Rules = rules(t, tr.Issuer, "claim:repository=octo-org/octo-repo") },
-		"name":     func(t *Trust) { t.NameClaim = "sub" },
+		"issuer":    func(t *Trust) { t.Issuer = "https://elsewhere.example" },
+		"audience":  func(t *Trust) { t.Audience = "x" },
+		"keys":      func(tr *Trust) { tr.Keys = systems(t)["Kubernetes"].trust.Keys },
+		"rules":     func(tr *Trust) { tr.Rules = rules(t, tr.Issuer, "claim:repository=octo-org/octo-repo") },
+		"name":      func(t *Trust) { t.NameClaim = "sub" },
+		"keys' URL": func(t *Trust) { t.JWKSURI = "https://elsewhere.example/keys" },
 	} {
 		changed := s.trust
 		change(&changed)
