@@ -140,3 +140,31 @@ func TestToolsAreThoseOfTheClient(t *testing.T) {
 		})
 	}
 }
+
+// A server is asked for its tools with each account of a caller: what it was asked with
+// one says nothing of another.
+func TestCallWithTheOtherAccountBeforeAnyList(t *testing.T) {
+	for name, more := range map[string]string{"rule": "tools {\nallow * read_only\n}\n", "pinned": "pin_tools hold\n"} {
+		t.Run(name, func(t *testing.T) {
+			s := &accountTools{service: newService(t), tools: map[string][]offeredTool{}}
+			s.Answer = s.answer
+			for _, account := range []string{"alice", "alice-work"} {
+				s.tools[account] = []offeredTool{{Name: "purge", Annotations: map[string]bool{"readOnlyHint": true}}}
+			}
+			g := newGateway(t, people("alice")+strings.Replace(s.server("accounts several"), "title Notion\n", "title Notion\n"+more, 1))
+			p := g.person("alice")
+			p.account = "alice"
+			p.connect("notion")
+			p.add("work", "alice-work")
+			for _, path := range []string{"/mcp", "/mcp/work"} {
+				res := g.call("POST", path, callPurge, "Authorization", "Bearer "+keyOf("alice"), "Content-Type", "application/json")
+				if got := status(t, res, http.StatusOK); strings.Contains(got, "error") {
+					t.Errorf("%s: got %s, want the answer of the server", path, got)
+				}
+			}
+			if got := fmt.Sprint(s.take()); got != "[{alice purge } {alice-work purge }]" {
+				t.Errorf("called %s", got)
+			}
+		})
+	}
+}

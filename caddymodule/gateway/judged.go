@@ -141,7 +141,9 @@ func askOnce(c *Call, ctx context.Context, failure string) {
 			return
 		}
 	}
-	c.server.Offers.Ask(c.caller.Holder, time.Now(), ctx.Done(), func() {
+	// With each of their accounts: it may list others to it.
+	as := c.caller.Holder + "\x00" + c.server.viewer(c.caller).View
+	c.server.Offers.Ask(as, time.Now(), ctx.Done(), func() {
 		if err := askForTools(c, ctx); err != nil {
 			c.server.record(c.judged.request, c, event.Event{
 				Kind: event.ServerFailed, Reason: "tools_unknown", Err: err, Known: ctx.Err() != nil, Detail: failure,
