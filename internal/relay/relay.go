@@ -103,6 +103,9 @@ func (x *Exchange) informational(status int, header textproto.MIMEHeader) error 
 	if err := CheckInformational(status); err != nil {
 		return err
 	}
+	if x.mayContinue() {
+		return nil
+	}
 	x.hop.Informational(http.Header(header))
 	h := x.client.Header()
 	own := maps.Clone(h)
@@ -111,6 +114,13 @@ func (x *Exchange) informational(status int, header textproto.MIMEHeader) error 
 	clear(h) // which WriteHeader leaves to be sent again with the final response
 	maps.Copy(h, own)
 	return nil
+}
+
+// mayContinue reports whether Go's server may be telling the client to continue. Over HTTP/1
+// it does so by itself as the body is first read, whatever else is written meanwhile
+// (golang/go#80949): the client would get both in one. A hint is the lesser loss.
+func (x *Exchange) mayContinue() bool {
+	return x.request.ProtoMajor == 1 && len(x.request.Header["Expect"]) > 0 && !x.first.body.read.Load()
 }
 
 // CheckInformational refuses what would switch protocols, for httptrace's

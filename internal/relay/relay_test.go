@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/textproto"
 	"strings"
 	"testing"
 
@@ -137,16 +136,6 @@ func TestUnreadBodyStaysOpen(t *testing.T) {
 		if body.closed != read {
 			t.Errorf("%s: closed %v, want %v", name, body.closed, read)
 		}
-	}
-}
-
-// A transport that was given up may still hear of a 1xx response; the client is another's
-// by then.
-func TestLateInformational(t *testing.T) {
-	w := httptest.NewRecorder()
-	x := &Exchange{relay: new(Relay), hop: &to{}, client: w, answered: true}
-	if err := x.informational(103, textproto.MIMEHeader{"Link": {"</a>"}}); err != nil || len(w.Header()) > 0 {
-		t.Errorf("got %v, header %v; want nothing done", err, w.Header())
 	}
 }
 
