@@ -152,8 +152,8 @@ func (p *play) answer(conn *net.TCPConn, r *bufio.Reader, req *http.Request, reu
 		if _, err := io.WriteString(conn, part.Text); err != nil {
 			break
 		}
-		if part.Until > 0 {
-			p.await(func() bool { return p.got >= part.Until || p.ended })
+		if part.Headed || part.Until > 0 {
+			p.await(func() bool { return p.heard.Status != "" && p.got >= part.Until || p.ended })
 		}
 	}
 	if script.Early {

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"crypto/sha256"
+	"flag"
 	"fmt"
 	"regexp"
 	"slices"
@@ -19,6 +20,7 @@ import (
 //
 // What is meant to differ is in alike, and in the documentation of internal/relay.
 func TestForwardersAgree(t *testing.T) {
+	drawMany(t)
 	up := newScripted(t)
 	server := " http://" + up.Addr().String() + "/inner {\npass_headers X-Custom-* Incremental\n"
 	lines := alice + "server own /own" + server + "}\nserver theirs /theirs" + server + "proxy {\n}\n}\n"
@@ -49,6 +51,17 @@ func TestForwardersAgree(t *testing.T) {
 			t.Errorf("forwarded by itself, and by reverse_proxy:\n%s\nexchange %s", differing(a, b), show(x))
 		}
 	})
+}
+
+// drawMany has more drawn than rapid does unless it is told how many: what both forwarders
+// do alike has more sides than that, and most exchanges take a millisecond.
+func drawMany(t *testing.T) {
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() != checks.DefValue {
+		return
+	}
+	t.Cleanup(func() { _ = checks.Value.Set(checks.DefValue) })
+	_ = checks.Value.Set("1000")
 }
 
 var (
@@ -85,10 +98,11 @@ func alike(p *play) string {
 		// Go's server takes the rest of a body away from who reads it, once an answer begins:
 		// then the transport hangs up on the MCP server, who may be done by then.
 		heard = answerHeard{Informational: heard.Informational, Status: heard.Status}
-	case script.Early && script.Unmeasured && p.sendsBody():
-		// The end of the body, which the MCP server leaves unread, may reset an answer that
-		// ends with the connection.
+	case script.Early && p.sendsBody():
+		// The end of the body, which the MCP server leaves unread, may reset an answer of which
+		// the client has something.
 		_, heard.Ended, _ = strings.Cut(heard.Ended, " with ")
+		heard.Body = ""
 	}
 	text := fmt.Sprintf("late %v\nheard %s\n", p.late, show(heard))
 	for _, s := range p.seen {
