@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -68,6 +70,34 @@ func Add(parent *cobra.Command) {
 	flags.Bool("json", false, "print JSON, for programs")
 	parent.AddCommand(commands()...)
 	onlyGroups(parent)
+	nameArguments(parent)
+}
+
+// argument is what a command takes, as its use shows it: SERVER, <MCP URL>, [NAME].
+var argument = regexp.MustCompile(`\[[^]]*\]|<[^>]*>(?:\|<[^>]*>)?|\b[A-Z]+\b`)
+
+// nameArguments has the commands below a parent say which argument is missing, and
+// what to write; cobra says only how many there are.
+func nameArguments(parent *cobra.Command) {
+	for _, cmd := range parent.Commands() {
+		nameArguments(cmd)
+		check := cmd.Args
+		if check == nil || cmd.HasSubCommands() && !cmd.Runnable() {
+			continue
+		}
+		_, takes, _ := strings.Cut(cmd.Use, " ")
+		arguments, _, _ := strings.Cut(takes, "--") // behind are flags that are needed
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if check(cmd, args) == nil {
+				return nil
+			}
+			write := strings.TrimSpace(cmd.CommandPath() + " " + takes)
+			if known := argument.FindAllString(arguments, -1); len(args) < len(known) {
+				return fmt.Errorf("%s is missing; write `%s`", known[len(args)], write)
+			}
+			return fmt.Errorf("%q is more than it takes; write `%s`", args[len(args)-1], write)
+		}
+	}
 }
 
 // onlyGroups makes a command that does nothing itself show its help, and refuse

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 )
 
 func toolsCommand() *cobra.Command {
@@ -86,6 +87,18 @@ func (i *invocation) sayChanges(tool adminapi.Tool, now time.Time) {
 	}
 }
 
+// meant asks whether a tool of another name is meant, if there is none of this one.
+func meant(name string, tools []adminapi.Tool) string {
+	var known []string
+	for _, tool := range tools {
+		known = append(known, tool.Name)
+	}
+	if near := spelling.Nearest(name, known); near != "" && near != name {
+		return "; did you mean " + clean(near) + "?"
+	}
+	return ""
+}
+
 func approveTools(i *invocation) error {
 	names := i.args[1:]
 	if i.is("all") == (len(names) > 0) {
@@ -108,7 +121,7 @@ func approveTools(i *invocation) error {
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(wanted.Tools, func(t adminapi.ApproveTool) bool { return t.Name == name }) {
-			return fmt.Errorf("%q of %s does not wait to be approved", name, answer.Server)
+			return fmt.Errorf("%q of %s does not wait to be approved%s", name, answer.Server, meant(name, answer.Tools))
 		}
 	}
 	if len(wanted.Tools) == 0 {
