@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -173,6 +174,15 @@ func nobodyIs(cfg *config.Site, subject string) string {
 		return cfg.NobodyIs(subject)
 	case isKey && !hasKey(cfg, name):
 		return "there is no such virtual key"
+	case access.IsWhom(subject): // people copy it from a rule
+		kind, name, _ := strings.Cut(subject, ":")
+		switch kind {
+		case "key":
+			return "that is how access rules name a virtual key; write " + identity.SubjectOfKey(name)
+		case "user":
+			return "that is how access rules name somebody; write " + name
+		}
+		return "that is how access rules name people; write which person you mean, as virtual_key:alice does"
 	}
 	return ""
 }
