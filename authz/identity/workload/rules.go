@@ -56,11 +56,14 @@ func ParseRules(issuer string, texts []string) (*Rules, error) {
 		return nil, fmt.Errorf("tokens of this issuer name it %s; write it exactly so, without a slash at the end", known)
 	}
 	r := &Rules{texts: slices.Clone(texts)}
-	narrows := false
+	narrows, outside := false, ""
 	for _, text := range texts {
 		name, value, err := parseRule(text)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+		if name == "sub" && IsTrustDomain(issuer) && !strings.HasPrefix(value, issuer+"/") {
+			outside = text
 		}
 		r.add(name, value)
 	}
@@ -68,6 +71,8 @@ func ParseRules(issuer string, texts []string) (*Rules, error) {
 		narrows = narrows || !slices.ContainsFunc(c.values, func(value string) bool { return !narrow(issuer, c.name, value) })
 	}
 	switch names := public[issuer]; {
+	case narrows && outside != "":
+		return nil, fmt.Errorf("%q: it is not in the trust domain, so no token that is accepted has it; write claim:sub=%s/…", outside, issuer)
 	case narrows:
 		return r, nil
 	case names != nil:

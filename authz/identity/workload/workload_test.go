@@ -395,6 +395,8 @@ func TestParseRules_C25(t *testing.T) {
 		{cluster, []string{"claim:sub=system:serviceaccount:prod:batch", "claim:sub=system:*"}, "whom to trust is missing"},
 		{cluster, []string{"claim:x=https://*"}, "whom to trust is missing"},
 		{mesh, []string{"claim:sub=spiffe://example.org/ns/prod/*"}, ""},
+		{mesh, []string{"claim:sub=spiffe://example.com/ns/prod/*"}, "not in the trust domain, so no token that is accepted has it; write claim:sub=spiffe://example.org/…"},
+		{mesh, []string{"claim:sub=spiffe://example.org/ns/prod/*", "claim:sub=spiffe://example.org.evil/x"}, "not in the trust domain"},
 		{mesh, []string{"claim:sub=spiffe://*"}, "whom to trust is missing"},
 		{mesh, []string{"claim:sub=spiffe:*"}, "whom to trust is missing"},
 		{"https://spire.example.org", []string{"claim:sub=spiffe:/*"}, "whom to trust is missing"},
