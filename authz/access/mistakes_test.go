@@ -31,6 +31,8 @@ func TestMistakes(t *testing.T) {
 		{access.Tool, access.Rule{Allow: []string{"q", "unless", "x"}}, "", "\"unless\" is no name; conditions begin with when, and are in backquotes: when `tool.args.x == \"y\"`"},
 		{access.Prompt, access.Rule{Allow: []string{"q", "if"}}, "", "\"if\" is no name; conditions begin with when, and are in backquotes: when `tool.args.x == \"y\"`"},
 		{access.Tool, access.Rule{Allow: []string{"q", "tool.args.x=='y'"}}, "", "\"tool.args.x=='y'\" is no name; conditions begin with when, and are in backquotes: when `tool.args.x == \"y\"`"},
+		{access.Tool, access.Rule{Allow: []string{"q", "group=eng"}}, "", `"group=eng" is no name; write group:eng for whom the rule is`},
+		{access.Tool, access.Rule{Allow: []string{"q", "user=='y'"}}, "", "\"user=='y'\" is no name; conditions begin with when, and are in backquotes: when `tool.args.x == \"y\"`"},
 		{access.Resource, access.Rule{Allow: []string{"*", "read_only"}}, "", "only tools have annotations; remove read_only"},
 		{access.Resource, access.Rule{Scope: "x", Of: []string{"*", "group:x"}}, "of", "group:x says whom the rule is for; write the names first, or * for all"},
 		{access.Tool, access.Rule{Allow: []string{"x"}, Annotations: []string{"readonly"}}, "annotations", `unknown annotation "readonly"; use one of: read_only, changing, not_destructive, destructive, idempotent, not_idempotent, closed_world, open_world`},

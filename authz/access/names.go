@@ -35,6 +35,8 @@ func mistakenName(kind Kind, name string, names []string) string {
 		return fmt.Sprintf("%s is an annotation; write the names first, or * for all", name)
 	case kind == Tool && annotation != "":
 		return fmt.Sprintf("%q looks like an annotation; did you mean %s?", name, annotation)
+	case kind == Tool && whomWithEquals(name) != "":
+		return fmt.Sprintf("%q is no name; write %s for whom the rule is", name, whomWithEquals(name))
 	case slices.Contains(conditionWords, name), kind == Tool && strings.ContainsAny(name, " \t\"'`="):
 		return fmt.Sprintf("%q is no name; conditions begin with when, and are in backquotes: when `tool.args.x == \"y\"`", name)
 	case kind == Prompt && strings.ContainsAny(name, "\"'`="):
@@ -54,6 +56,14 @@ func mistakenName(kind Kind, name string, names []string) string {
 		return fmt.Sprintf("%q is beside *, which stands for all names; did you mean %s?", name, near)
 	}
 	return fmt.Sprintf("%q is beside *, which stands for all names; remove one of them", name)
+}
+
+// whomWithEquals returns what was most probably meant by group=x, or "".
+func whomWithEquals(name string) string {
+	if kind, value, found := strings.Cut(name, "="); found && value != "" && IsWhom(kind+":"+value) && !strings.ContainsAny(value, " \t\"'`=") {
+		return kind + ":" + value
+	}
+	return ""
 }
 
 // isAll reports whether a name stands for all.
