@@ -84,6 +84,7 @@ func TestMistakesInCaddyfile(t *testing.T) {
 		"client secret literal":   {anybody + oneOfOur + "\nclient x {\nredirect_uri https://c.example/cb\nsecret canary-0123456789abcdef\n}", "secret: the secret must not be in the configuration; write sha256:<hash>, or a placeholder such as {env.NAME} ({$NAME} puts the secret itself there), at Caddyfile:11"},
 		"client key without use":  {anybody + oneOfOur + "\nclient x {\nredirect_uri https://c.example/cb\njwks `{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"alg\":\"RS256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}`\n}", "jwks: jwks must be a set of public keys, at least one of them usable, at Caddyfile:11"},
 		"token too short":         {anybody + oneOfOur + "\nregistration {\ninitial_access_token {env.SHORT}\n}", "initial_access_token: the token is too short; use at least 16 random characters, at Caddyfile:10"},
+		"required misspelt":       {anybody + oneOfOur + "\nregistration {\ninitial_access_token requird\n}", "initial_access_token: an unknown word; did you mean required?, at Caddyfile:10"},
 		"host allowed and denied": {anybody + oneOfOur + "\nregistration {\nallow_hosts a.example\ndeny_hosts a.example\n}", "deny_hosts: a.example is in allow_hosts, too; remove one, at Caddyfile:11"},
 		"scheme that never works": {anybody + oneOfOur + "\nregistration {\nredirect_schemes intent\n}", `redirect_schemes: "intent": a redirect must never go to this scheme, at Caddyfile:10`},
 		// Scopes and lifetimes.

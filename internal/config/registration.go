@@ -3,9 +3,11 @@ package config
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -127,6 +129,10 @@ func (r *Registration) resolveToken(to *Registration, resolve Resolver) error {
 	to.InitialAccessToken = r.InitialAccessToken
 	if r.InitialAccessToken == "" || r.InitialAccessToken == TokenRequired {
 		return nil
+	}
+	if !strings.ContainsAny(r.InitialAccessToken, "{:") && spelling.Nearest(r.InitialAccessToken, []string{TokenRequired}) != "" {
+		// It is not repeated, in case that it is a secret all the same.
+		return Errorf("registration.initial_access_token", "an unknown word; did you mean %s?", TokenRequired)
 	}
 	hash, err := hashSecret("registration.initial_access_token", "token", r.InitialAccessToken, resolve)
 	if err != nil {
