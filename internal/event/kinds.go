@@ -189,7 +189,7 @@ var kinds = [kindsEnd]kind{
 
 	ToolsPinned:  {"tools.pinned", "the tools of an MCP server count as approved, as they are in its first list", info, Succeeded, false},
 	ToolChanged:  {"tool.changed", "a tool of an MCP server is new, or defined otherwise than was approved", warn, Refused, false},
-	ToolApproved: {"tool.approved", "the definition of a tool approved", info, Succeeded, false},
+	ToolApproved: {"tool.approved", "definition of a tool approved", info, Succeeded, false},
 
 	ProviderUnreachable: {"provider.unreachable", "a provider does not answer", warn, Failed, false},
 	ProviderRecovered:   {"provider.recovered", "a provider answers again", info, Succeeded, false},
