@@ -220,8 +220,8 @@ func TestDeadlock(t *testing.T) {
 		})
 	}
 	racers.Wait()
-	if runs.Load() != 3 {
-		t.Errorf("%d runs, want 3: one again", runs.Load())
+	if runs.Load() < 3 { // more where a busy machine lets them meet again
+		t.Errorf("%d runs, want 3 at least: one again", runs.Load())
 	}
 }
 
