@@ -29,8 +29,8 @@ func TestForwardersAgree(t *testing.T) {
 	text := strings.Replace(g.caddyfile(lines), "level DEBUG", "level FATAL", 1)
 	text = strings.Replace(text, "admin off", "admin off\nservers "+behind+" {\ntrusted_proxies static 127.0.0.1/32\n}", 1)
 	g.load(text + "http://" + behind + " {\nbind 127.0.0.1\nheader X-Loaded 1\nmcp_oauth {\n" + lines + "}\n}\n")
-	rapid.Check(t, func(t *rapid.T) {
-		x := drawExchange(t)
+	// difference returns what is different, or empty.
+	difference := func(t *rapid.T, x *exchange) string {
 		addr := g.addr
 		if x.Trusted {
 			addr = behind
@@ -45,10 +45,23 @@ func TestForwardersAgree(t *testing.T) {
 			}
 		}
 		if own.late || theirs.late {
-			t.Errorf("what was waited for never came, by itself %v, by reverse_proxy %v: exchange %s\nby itself %s", own.late, theirs.late, show(x), alike(own))
+			return fmt.Sprintf("what was waited for never came, by itself %v, by reverse_proxy %v: exchange %s\nby itself %s", own.late, theirs.late, show(x), alike(own))
 		}
 		if a, b := alike(own), alike(theirs); a != b {
-			t.Errorf("forwarded by itself, and by reverse_proxy:\n%s\nexchange %s", differing(a, b), show(x))
+			return fmt.Sprintf("forwarded by itself, and by reverse_proxy:\n%s\nexchange %s", differing(a, b), show(x))
+		}
+		return ""
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		x := drawExchange(t)
+		once := difference(t, x)
+		if once == "" {
+			return
+		}
+		for range 10 { // on a busy machine both can be late once, each in its own way
+			if again := difference(t, x); again != "" {
+				t.Fatalf("%s\n\nand again: %s", once, again)
+			}
 		}
 	})
 }
