@@ -183,3 +183,36 @@ func oneNumber(n *uint64) func(pgx.Rows) error {
 		return rows.Err()
 	}
 }
+
+// removeGrant removes a grant of a queue as if it had never been, with its code
+// and tokens.
+func removeGrant(t *tx, id []byte) {
+	t.exec(`select 1 from {}grants where id = $1 for update`, id)
+	t.exec(`delete from {}codes where hash in (select code from {}grants where id = $1)`, id)
+	t.exec(`delete from {}access_tokens where hash in (select unnest(access_tokens) from {}grants where id = $1)`, id)
+	for _, table := range []string{"replays", "refresh_tokens"} {
+		t.exec(`delete from {}`+table+` where hash in (
+			select r.hash from {}grants g join {}refresh_tokens r on r.hash = g.refresh_token where g.id = $1
+			union all
+			select r.predecessor from {}grants g join {}refresh_tokens r on r.hash = g.refresh_token where g.id = $1)`, id)
+	}
+	t.exec(`delete from {}grants where id = $1`, id)
+}
+
+// spareGrants spares valid grants, as long as there are others.
+func spareGrants(t *tx, now time.Time) func(queued) bool {
+	return func(other queued) bool {
+		g, found, err := t.grant(other.body)
+		return err == nil && grantVerdict(g, found, now) == storage.OK
+	}
+}
+
+// dropGrant removes grants, and tells others of it.
+func dropGrant(t *tx) func(queued) {
+	return func(other queued) {
+		removeGrant(t, other.id)
+		if g, found, err := t.grant(other.body); err == nil && found {
+			t.tell(storage.Change{Kind: storage.TokensEnded, Revocation: storage.Revocation{AccessTokens: g.AccessTokens, GrantIDs: []string{g.ID}}})
+		}
+	}
+}

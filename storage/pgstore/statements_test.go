@@ -27,7 +27,7 @@ var spliced = map[string]string{
 	"internal/moving/side.go: strings.Join(t.columns[:t.key], \" || \")": "of a table of constants",
 	"migrate.go: pgx.Identifier{schema}.Sanitize()":                      "the schema of the configuration, as an identifier",
 	"client.go: insertFlow":                                              "a constant",
-	"grant.go: table":                                                    "one of two names, in the loop around it",
+	"queue.go: table":                                                    "one of two names, in the loop around it",
 	"issue.go: which":                                                    "a constant of the caller",
 	"readahead.go: table":                                                "a constant of the caller",
 	"queue.go: q.table":                                                  "a constant of the caller",
