@@ -111,6 +111,10 @@ type AuthStore interface {
 	GrantsOfClient(ctx context.Context, issuer, clientID, after string, limit int, now time.Time) (grants []Grant, next string, err error)
 	// GrantsOf returns the valid grants of a subject, oldest first.
 	GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]Grant, error)
+	// LastGrant returns the newest valid grant with which a subject let a client in at an
+	// issuer, or ErrNotFound: the last of theirs in GrantsOf. However many others the
+	// subject has, it reads few of them, for a step of a sign-in waits for it.
+	LastGrant(ctx context.Context, issuer, subject, clientID string, now time.Time) (Grant, error)
 	// RevokeGrant revokes a grant with all its tokens. An unknown or revoked
 	// grant is no error: the Revocation is empty.
 	RevokeGrant(ctx context.Context, id string, now time.Time) (Revocation, error)

@@ -28,6 +28,7 @@
 //	                                Person, where the identity has one
 //	revoke    ──▶ RevokeGrant
 //	choose    ──▶ ChangeGrant       Grant and AccessTokens, of which less may be used
+//	return    ──▶ LastGrant         what the person chose for the client the last time
 //
 //	sign in   ──▶ SavePerson        Claims, read with everything the person has; with it,
 //	                                their flow or browser session begins

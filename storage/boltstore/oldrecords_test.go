@@ -15,6 +15,9 @@ func oldReads(t *testing.T, s *Store) map[string]func() (any, error) {
 	reads := map[string]func() (any, error){
 		"flow 0":          func() (any, error) { return s.Flow(ctx, "flow 0", oldNow) },
 		"grants of alice": func() (any, error) { return s.GrantsOf(ctx, oldIssuer, oldAlice.Subject, oldNow) },
+		"last grant of alice": func() (any, error) {
+			return s.LastGrant(ctx, oldIssuer, oldAlice.Subject, "client 1", oldNow)
+		},
 		"used":            func() (any, error) { return s.Used(ctx, storage.HashOf("jti"), oldNow) },
 		"upstream client": func() (any, error) { return s.UpstreamClient(ctx, oldIssuer, oldProvider, "linear", oldNow) },
 		"connections of alice": func() (any, error) {
@@ -103,8 +106,8 @@ func oldGrants() map[string]any {
 	three := grant("3", "client 1", oldAlice)
 	return map[string]any{
 		"grant 1": one, "grant 2": two, "grant 3": three, "grant 4": grant("4", "client 2", nobody),
-		"grants of alice": []storage.Grant{one, three},
-		"code 1":          code("1", "client 1"), "code 2": code("2", "client 1"), "code 3": code("3", "client 1"), "code 4": code("4", "client 2"),
+		"grants of alice": []storage.Grant{one, three}, "last grant of alice": three,
+		"code 1": code("1", "client 1"), "code 2": code("2", "client 1"), "code 3": code("3", "client 1"), "code 4": code("4", "client 2"),
 		"access 1a":  oldIssue("1", "a", "client 1", oldAlice).Access,
 		"access 1b":  oldIssue("1", "b", "client 1", oldAlice).Access,
 		"refresh 1a": refresh1a, "refresh 1b": refresh1b, "refresh 2a": refresh2a,

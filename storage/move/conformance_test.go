@@ -122,6 +122,10 @@ func (s *moving) GrantsOf(ctx context.Context, issuer, subject string, now time.
 	return s.step().GrantsOf(ctx, issuer, subject, now)
 }
 
+func (s *moving) LastGrant(ctx context.Context, issuer, subject, clientID string, now time.Time) (storage.Grant, error) {
+	return s.step().LastGrant(ctx, issuer, subject, clientID, now)
+}
+
 func (s *moving) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {
 	return s.step().UseOnce(ctx, h, expiresAt, now)
 }

@@ -178,6 +178,40 @@ func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now ti
 	return grants, nil
 }
 
+// lastGrantOf is the newest that is not revoked. A body begins with when the grant was
+// made, in an order that sorts, whatever version wrote it; an index has that.
+const lastGrantOf = `select g.body, p.body from (
+		select body, person from {}grants where of_subject = $1 and of_client = $2 and ends_at > $3
+		order by substring(body from 1 for 12) desc, id desc limit 1
+	) g left join {}persons p on p.id = g.person`
+
+// LastGrant implements storage.AuthStore.
+func (s *authStore) LastGrant(ctx context.Context, issuer, subject, clientID string, now time.Time) (storage.Grant, error) {
+	ofSubject, ofClient := record.Digest(issuer, subject), record.Digest(issuer, clientID)
+	o, err, is := known[owned](ctx, s.db, lastGrantOf, ofSubject, ofClient) // whether or not it has ended
+	if !is {
+		o, err = view(ctx, s.db, oneOwned, lastGrantOf, ofSubject, ofClient, s.nanos(now))
+	}
+	if err != nil || o.body == nil {
+		return storage.Grant{}, cmp.Or(err, storage.ErrNotFound)
+	}
+	g, found, err := s.filledGrant(o, now)
+	if err != nil {
+		return storage.Grant{}, err
+	}
+	if grantVerdict(g, found, now) == storage.OK && g.Issuer == issuer && g.Identity.Subject == subject && g.ClientID == clientID {
+		return g, nil
+	}
+	// It ended meanwhile, or is of who they were before: that is rare.
+	all, err := s.GrantsOf(ctx, issuer, subject, now)
+	for _, g := range slices.Backward(all) {
+		if g.ClientID == clientID {
+			return g, nil
+		}
+	}
+	return storage.Grant{}, cmp.Or(err, storage.ErrNotFound)
+}
+
 // grantVerdict tells whether tokens may be issued under a grant: OK, Expired or Revoked.
 func grantVerdict(g storage.Grant, found bool, now time.Time) storage.Verdict {
 	switch {

@@ -38,6 +38,7 @@ var migrations = []migration{
 	{file: "migrations/007.sql", usableFrom: 1},
 	{file: "migrations/008.sql", usableFrom: 1},
 	{file: "migrations/009.sql", usableFrom: 1},
+	{file: "migrations/010.sql", usableFrom: 1},
 }
 
 // migrate brings the schema up to date. Of several processes one does, and the

@@ -78,6 +78,11 @@ func TestSwappedRows_K14_M02(t *testing.T) {
 			}
 		}
 	}
+	for _, who := range []string{"a", "b"} {
+		if g, err := s.LastGrant(ctx, issuer, who, who, now); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("the last grant of %s is %q, %v after they were swapped, want none", who, g.ID, err)
+		}
+	}
 	side, err := MovePlace{Config: parsed(t, schema)}.Open(ctx, false)
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ var expected = map[string]string{
 	"RefreshToken": "done not-found", "RotateRefreshToken": "OK repeated replayed unknown wrong-client revoked already-used",
 	"IssueGrant":  "OK already-used",
 	"AccessToken": "done not-found", "RevokeAccessToken": "true false",
-	"Grant": "done not-found", "Grants": "done", "GrantsOfClient": "done", "GrantsOf": "done", "RevokeGrant": "done",
+	"Grant": "done not-found", "Grants": "done", "GrantsOfClient": "done", "GrantsOf": "done", "LastGrant": "done not-found", "RevokeGrant": "done",
 	"ChangeGrant": "done not-found",
 	"UseOnce":     "true false", "Used": "true false", "PutSiteValue": "done", "ReplaceSiteValue": "OK changed", "SiteValue": "done not-found",
 

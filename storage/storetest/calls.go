@@ -40,6 +40,7 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"RevokeGrant":      func() error { return second(s.RevokeGrant(c, "g-1", f.Now)) },
 		"ChangeGrant":      func() error { return second(s.ChangeGrant(c, f.Change("1", "delete"))) },
 		"Grant":            func() error { return second(s.Grant(c, "g-1", f.Now)) },
+		"LastGrant":        func() error { return second(s.LastGrant(c, suite.Issuer, suite.Alice.Subject, "a", f.Now)) },
 		"Grants":           func() error { return list(s.Grants(c, "", 1, f.Now)) },
 		"GrantsOfClient":   func() error { return list(s.GrantsOfClient(c, suite.Issuer, "a", "", 1, f.Now)) },
 		"Clients":          func() error { return list(s.Clients(c, "", 1, f.Now)) },

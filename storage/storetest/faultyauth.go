@@ -95,6 +95,10 @@ func (fs *faultyAuth) GrantsOf(ctx context.Context, issuer, subject string, now 
 	return fault2(fs.faults, "GrantsOf", func() ([]storage.Grant, error) { return fs.store.GrantsOf(ctx, issuer, subject, now) })
 }
 
+func (fs *faultyAuth) LastGrant(ctx context.Context, issuer, subject, clientID string, now time.Time) (storage.Grant, error) {
+	return fault2(fs.faults, "LastGrant", func() (storage.Grant, error) { return fs.store.LastGrant(ctx, issuer, subject, clientID, now) })
+}
+
 func (fs *faultyAuth) RevokeGrant(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
 	return fault2(fs.faults, "RevokeGrant", func() (storage.Revocation, error) { return fs.store.RevokeGrant(ctx, id, now) })
 }

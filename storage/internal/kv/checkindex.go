@@ -75,6 +75,8 @@ func checkGrantIndex(c *checker, e entry) string {
 		return "leads to a grant that was revoked"
 	case !slices.ContainsFunc(grantIndexKeys(g), func(key []byte) bool { return bytes.Equal(key, e.key) }):
 		return "leads to another's grant"
+	case e.key[0] == kindSubjectGrant && len(e.body) > 0 && !bytes.Equal(e.body, grantHint(g)):
+		return "tells another time or client than its grant"
 	}
 	return ""
 }

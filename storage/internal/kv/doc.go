@@ -21,7 +21,7 @@
 //	i <issuer, client> <grant ID> index: the grants of a client
 //	j <hash>                      value used once
 //	k <hash>                      code, JSON
-//	m <issuer, subject> <grant ID> index: the grants of a subject
+//	m <issuer, subject> <grant ID> index: the grants of a subject, with when and for which client each was made
 //	l <group> <size> <queue>      index: the queues of a group, largest first
 //	n <queue>                     number of records in a queue or group
 //	o <issuer> <owner> <server>   connection, JSON

@@ -1,8 +1,10 @@
 package kv
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -94,13 +96,24 @@ func grantIndexKeys(g storage.Grant) [][]byte {
 
 // putGrantIndex makes a new grant found.
 func putGrantIndex(tx Tx, g storage.Grant) error {
-	for _, key := range grantIndexKeys(g) {
-		if err := tx.Put(key, record.New(record.Until(g.AbsoluteExpiresAt), 0)); err != nil {
-			return err
-		}
+	keep, hint := record.Until(g.AbsoluteExpiresAt), grantHint(g)
+	if err := tx.Put(clientGrantKey(g), record.New(keep, 0)); err != nil {
+		return err
 	}
-	return nil
+	return tx.Put(subjectGrantKey(g), append(record.New(keep, len(hint)), hint...))
 }
+
+// grantHint is what the index of a subject's grants tells of one, so that those of a
+// client are found, the newest first, without reading all of them: what never changes of
+// a grant. Entries of a version before tell nothing. Who reads the grant compares it.
+func grantHint(g storage.Grant) []byte {
+	hint := appendSeconds(make([]byte, 0, hintTime+record.DigestSize), g.CreatedAt)
+	hint = binary.BigEndian.AppendUint32(hint, uint32(g.CreatedAt.Nanosecond()))
+	return append(hint, record.Digest(g.ClientID)...)
+}
+
+// hintTime is how much of a grantHint is the time, which sorts.
+const hintTime = 8 + 4
 
 // grantVerdict tells whether tokens may be issued under a grant: OK, Expired or Revoked.
 func grantVerdict(g storage.Grant, found bool, now time.Time) storage.Verdict {
@@ -220,4 +233,67 @@ func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now ti
 		})
 		return grants, nil
 	})
+}
+
+// LastGrant implements storage.AuthStore.
+func (s *authStore) LastGrant(ctx context.Context, issuer, subject, clientID string, now time.Time) (storage.Grant, error) {
+	return view(ctx, s.engine, func(r Reader) (storage.Grant, error) {
+		valid := func(h hinted) (storage.Grant, bool, error) {
+			g, found, err := filledGrant(r, string(h.id), now)
+			return g, grantVerdict(g, found, now) == storage.OK && g.Issuer == issuer && g.Identity.Subject == subject && g.ClientID == clientID, err
+		}
+		var newest hinted
+		err := eachHint(r, issuer, subject, clientID, func(h hinted) {
+			if newest.id == nil || h.compare(newest) > 0 {
+				newest = h
+			}
+		})
+		if err != nil || newest.id == nil {
+			return storage.Grant{}, cmp.Or(err, storage.ErrNotFound)
+		}
+		if g, is, err := valid(newest); is || err != nil { // nearly always, so the others need no order
+			return g, err
+		}
+		var all []hinted
+		if err := eachHint(r, issuer, subject, clientID, func(h hinted) { all = append(all, h) }); err != nil {
+			return storage.Grant{}, err
+		}
+		slices.SortFunc(all, hinted.compare)
+		for _, h := range slices.Backward(all[:len(all)-1]) {
+			if g, is, err := valid(h); is || err != nil {
+				return g, err
+			}
+		}
+		return storage.Grant{}, storage.ErrNotFound
+	})
+}
+
+// hinted is a grant that may be meant, and when it was made.
+type hinted struct{ at, id []byte }
+
+// compare puts those that were made before first, as GrantsOf does.
+func (h hinted) compare(other hinted) int {
+	return cmp.Or(bytes.Compare(h.at, other.at), bytes.Compare(h.id, other.id))
+}
+
+// eachHint tells which grants of a subject are a client's, as far as the index knows.
+// Those of which it knows nothing are read.
+func eachHint(r Reader, issuer, subject, clientID string, tell func(hinted)) error {
+	prefix, of := subjectGrantsPrefix(issuer, subject), record.Digest(clientID)
+	for key, value := range scanPrefix(r, prefix) {
+		id := key[len(prefix):]
+		_, hint, err := record.Open(value)
+		if err == nil && len(hint) != hintTime+len(of) {
+			var g storage.Grant
+			g, _, err = getGrant(r, string(id))
+			hint = grantHint(g)
+		}
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(hint[hintTime:], of) {
+			tell(hinted{hint[:hintTime], id})
+		}
+	}
+	return nil
 }

@@ -109,12 +109,7 @@ func indexGrant(tx Tx, m record.Moved) error {
 	if !g.RevokedAt.IsZero() {
 		return nil
 	}
-	for _, key := range grantIndexKeys(*g) {
-		if err := tx.Put(key, record.New(record.Until(g.AbsoluteExpiresAt), 0)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return putGrantIndex(tx, *g)
 }
 
 // idSize is how long the id is.

@@ -157,7 +157,7 @@ var areas = func() map[string]area {
 		"SaveFlow Flow EndFlows":                  ofFlows,
 		"SubmitFlow":                              clientArea | grantArea | ofFlows,
 		"IssueGrant ClaimCode RotateRefreshToken": grantArea | personArea | usedArea,
-		"Code RefreshToken AccessToken RevokeAccessToken Grant RevokeGrant ChangeGrant Grants GrantsOf GrantsOfClient": grantArea | personArea,
+		"Code RefreshToken AccessToken RevokeAccessToken Grant RevokeGrant ChangeGrant Grants GrantsOf GrantsOfClient LastGrant": grantArea | personArea,
 		"CreateBrowserSession DeleteBrowserSession":                       ofFlows,
 		"BrowserSession BrowserSessionsOf DeleteBrowserSessions":          sessionArea | personArea,
 		"PutConnection ReplaceConnection":                                 ofFlows | usedArea,

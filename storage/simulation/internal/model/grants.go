@@ -101,6 +101,39 @@ func (w *World) readGrant() *Operation {
 	}
 }
 
+// readLastGrant asks for the newest grant of a person and a client, mostly of two who
+// have one.
+func (w *World) readLastGrant() *Operation {
+	g, now := w.someGrant(), w.Now
+	subject, clientID := g.identity.Subject, g.client
+	if w.one(4) {
+		subject = among(w, subjects...)
+	}
+	return &Operation{
+		Verb: "LastGrant", Args: fmt.Sprintf("%s of %s", clientID, subject), Reads: true,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			g, err := s.LastGrant(ctx, issuer, subject, clientID, k.At(now))
+			return found(g, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			last := ""
+			for id, g := range s.grants {
+				if g.client != clientID || g.identity.Subject != subject || s.grantVerdict(id, now) != storage.OK {
+					continue
+				}
+				if last == "" || cmp.Or(g.created.Compare(s.grants[last].created), cmp.Compare(id, last)) > 0 {
+					last = id
+				}
+			}
+			if err := got.isThere(last != ""); err != nil || got == nil || last == "" {
+				return err
+			}
+			seen := got.value.(storage.Grant)
+			return cmp.Or(equal("grant", seen.ID, last), equal("chosen", chosenOf(seen.Chosen), s.grants[last].chosen))
+		},
+	}
+}
+
 func (w *World) revokeGrant() *Operation {
 	id, now := w.someGrant().id, w.Now
 	return &Operation{

@@ -51,6 +51,16 @@ var personTests = map[string]func(*fixture){
 		p = f.save(p)
 		f.Equal([]any{p.ID, p.Secret, p.SignOut}, []any{"another", []byte(nil), (*storage.SignOutHint)(nil)})
 		f.lives("1", false)
+		_, err := f.Store.LastGrant(suite.Ctx(), suite.Issuer, p.Subject, "a", f.Now)
+		f.WantError(err, storage.ErrNotFound)
+		older := f.submission("2", in(p, "s1"))
+		older.Grant.CreatedAt = f.Now.Add(-time.Hour)
+		f.Equal(f.saveFlow("2", in(p, "s1")), storage.OK)
+		v, err := f.Store.SubmitFlow(suite.Ctx(), older)
+		f.Verdict(v, err, storage.OK)
+		last, err := f.Store.LastGrant(suite.Ctx(), suite.Issuer, p.Subject, "a", f.Now)
+		f.Must(err)
+		f.Equal(last.ID, "g-2") // the newer one is of who they were
 	},
 	"ends at ExpiresAt": func(f *fixture) {
 		p := f.person("alice")
@@ -205,6 +215,8 @@ func (f *fixture) hasClaims(name string, p storage.Person) {
 	of, err := f.Store.GrantsOf(ctx, suite.Issuer, p.Subject, f.Now)
 	f.Must(err)
 	says("GrantsOf", of[0].Identity, nil)
+	last, err := f.Store.LastGrant(ctx, suite.Issuer, p.Subject, grant.ClientID, f.Now)
+	says("LastGrant", last.Identity, err)
 	all, _, err := f.Store.Grants(ctx, "", 1, f.Now)
 	f.Must(err)
 	says("Grants", all[0].Identity, nil)

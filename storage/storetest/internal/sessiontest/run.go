@@ -16,6 +16,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		"unproved session":    unprovedSessionTests,
 		"browser session":     browserSessionTests,
 		"grants of":           grantsOfTests,
+		"last grant":          lastGrantTests,
 		"submit in a browser": submitBrowserTests,
 		"authentication":      authenticationTests,
 		"end flow":            endFlowTests,
