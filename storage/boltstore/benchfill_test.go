@@ -136,7 +136,13 @@ func signIn(ctx context.Context, s storage.Store, i uint64) error {
 
 // approve takes grant i up to its code, benchHash("code", i, 0).
 func approve(ctx context.Context, s storage.Store, i uint64, now time.Time) error {
-	id, client, who := benchGrant(i)
+	_, client, who := benchGrant(i)
+	return approveAs(ctx, s, i, who, client, now)
+}
+
+// approveAs is approve for somebody and a client.
+func approveAs(ctx context.Context, s storage.Store, i uint64, who storage.Identity, client string, now time.Time) error {
+	id, _, _ := benchGrant(i)
 	flow := storage.Flow{ID: fmt.Sprintf("%d-%s", i*0x9e3779b97f4a7c15, id), Issuer: benchIssuer, Identity: who, ExpiresAt: now.Add(15 * time.Minute)}
 	if _, err := s.SaveFlow(ctx, flow, now); err != nil {
 		return err
