@@ -111,24 +111,23 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.
 // offers returns what tools there are to choose among, and with last the grant with which
 // the person let the client in before. Without a request to ask for, no server is asked.
 func (p *servicesPage) offers(ctx context.Context, ask *http.Request, f *flows.Flow, statuses map[string]accounts.Status, last bool) ([]tools.Offer, *storage.Grant, error) {
+	person := tools.Person{Identity: f.Identity, Client: f.Client.ID, Owner: ownerIn(statuses)}
+	servers := p.tools.Choosable(p.flows.Servers(f), person)
+	if len(servers) == 0 {
+		return nil, nil, nil
+	}
 	var before *storage.Grant
+	var chosen []storage.Choice
 	if m := p.cfg.SignIn.Of(f.Identity.Kind); last && m != nil && !m.SingleUse {
-		all, err := p.grants.List(ctx, f.Identity.Subject)
-		if err != nil {
+		var err error
+		if before, err = p.grants.Last(ctx, f.Identity.Subject, f.Client.ID); err != nil {
 			return nil, nil, err
 		}
-		for i := range all { // the oldest first
-			if all[i].ClientID == f.Client.ID {
-				before = &all[i]
-			}
+		if before != nil {
+			chosen = before.Chosen
 		}
 	}
-	var chosen []storage.Choice
-	if before != nil {
-		chosen = before.Chosen
-	}
-	person := tools.Person{Identity: f.Identity, Client: f.Client.ID, Owner: ownerIn(statuses)}
-	return p.tools.Offers(ask, p.flows.Servers(f), person, f.ID, chosen), before, nil
+	return p.tools.Offers(ask, servers, person, f.ID, chosen), before, nil
 }
 
 // inOrder returns those of the resources that are on offer, as the grant has them.

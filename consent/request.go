@@ -167,7 +167,7 @@ func (c *requests) form(accept flowHandler) http.Handler {
 	return c.post(func(w http.ResponseWriter, r *http.Request) error {
 		open := c.flows.Open
 		if tools.Read(r.PostForm).HasTicks() { // what was ticked the last time can be ticked again
-			open = c.flows.OpenWithGrants
+			open = c.flows.OpenWithLastGrant
 		}
 		f, err := c.open(r, r.PostForm.Get("flow_id"), open)
 		if err != nil {

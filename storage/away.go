@@ -37,8 +37,9 @@ type Wanted struct {
 	// Session is a browser session, which is asked for with the connections that its
 	// person has.
 	Session Hash
-	// Grants tells that the grants of the person of Flow or Session are asked for, too.
-	Grants bool
+	// LastGrantOf is the ID of a client, of which the LastGrant of the person of Flow or
+	// Session is asked for, too.
+	LastGrantOf string
 	// Code and RefreshToken are asked for with their grants.
 	Code, RefreshToken, AccessToken Hash
 	// Connection is asked for with what we are at all providers, and with its last

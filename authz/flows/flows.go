@@ -141,12 +141,13 @@ func newFlowID() string {
 // browser that started it. Anything but a page load must also carry the flow's
 // csrf_token in r.PostForm, which the caller has filled.
 func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
-	return fs.open(r, flowID, func(r *http.Request, s *sealedFlow) { fs.readAhead(r, s, false) })
+	return fs.open(r, flowID, func(r *http.Request, s *sealedFlow) { fs.readAhead(r, s, "") })
 }
 
-// OpenWithGrants is Open for a request that asks for the grants of its person, too.
-func (fs *Flows) OpenWithGrants(r *http.Request, flowID string) (*Flow, error) {
-	return fs.open(r, flowID, func(r *http.Request, s *sealedFlow) { fs.readAhead(r, s, true) })
+// OpenWithLastGrant is Open for a request that asks for the last grant of its person and
+// client, too.
+func (fs *Flows) OpenWithLastGrant(r *http.Request, flowID string) (*Flow, error) {
+	return fs.open(r, flowID, func(r *http.Request, s *sealedFlow) { fs.readAhead(r, s, s.ClientID) })
 }
 
 // OpenAgain is Open for a browser that comes back from where its person signed in: what
@@ -202,8 +203,8 @@ func (fs *Flows) Wanted(f *Flow) storage.Wanted {
 
 // readAhead has read what most requests of a flow ask for. It is not done for who is
 // not in its browser.
-func (fs *Flows) readAhead(r *http.Request, s *sealedFlow, grants bool) {
-	w := storage.Wanted{Issuer: fs.deps.Config.Issuer, Client: fs.deps.Clients.RegisteredID(s.ClientID), Flow: s.ID, Session: fs.deps.Sessions.Of(r), Grants: grants}
+func (fs *Flows) readAhead(r *http.Request, s *sealedFlow, lastGrantOf string) {
+	w := storage.Wanted{Issuer: fs.deps.Config.Issuer, Client: fs.deps.Clients.RegisteredID(s.ClientID), Flow: s.ID, Session: fs.deps.Sessions.Of(r), LastGrantOf: lastGrantOf}
 	if server := r.PostForm.Get("server"); server != "" && fs.deps.Connections != nil {
 		w.Connection = storage.ConnectionKey{Issuer: w.Issuer, Owner: storage.FlowOwner(s.ID), Server: server}
 		w.LastDisconnect = true

@@ -43,6 +43,19 @@ func (gs *Grants) List(ctx context.Context, subject string) ([]storage.Grant, er
 	return grants, nil
 }
 
+// Last returns the newest grant with which a person let a client in and did not take
+// back, or nil.
+func (gs *Grants) Last(ctx context.Context, subject, clientID string) (*storage.Grant, error) {
+	g, err := gs.store.LastGrant(ctx, gs.cfg.Issuer, subject, clientID, gs.now())
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, oauth.Unavailable(err)
+	}
+	return &g, nil
+}
+
 // About returns an event about a grant: whose it is, of which client, and for which
 // servers.
 func (gs *Grants) About(g *storage.Grant, e event.Event) event.Event {

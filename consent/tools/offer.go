@@ -86,14 +86,19 @@ func groupOf(said access.Annotations) group {
 	return destroys
 }
 
-// Offers returns what somebody can choose, of those servers of which they may use any
-// tool. What was chosen before can be chosen again, also where the server does not list
-// it now. The key is that of a page: a flow's or a grant's. Without a request, no server
-// is asked.
+// Choosable returns those servers of which somebody may use any tool.
+func (s *Source) Choosable(servers []*config.Server, p Person) []*config.Server {
+	who := s.Config.Who(p.Identity, p.Client)
+	return slices.DeleteFunc(slices.Clone(servers), func(at *config.Server) bool { return at.Rules.Nothing(who, access.Tool) })
+}
+
+// Offers returns what somebody can choose, of those servers that are Choosable. What was
+// chosen before can be chosen again, also where the server does not list it now. The key
+// is that of a page: a flow's or a grant's. Without a request, no server is asked.
 func (s *Source) Offers(r *http.Request, servers []*config.Server, p Person, key string, before []storage.Choice) []Offer {
 	var offers []Offer
 	who := s.Config.Who(p.Identity, p.Client)
-	servers = slices.DeleteFunc(slices.Clone(servers), func(at *config.Server) bool { return at.Rules.Nothing(who, access.Tool) })
+	servers = s.Choosable(servers, p)
 	told := s.ask(r, p, servers)
 	for _, at := range servers {
 		o := Offer{Server: at, key: key, Known: told[at.ID].Known, Unconnected: !isConnected(at, p)}

@@ -29,13 +29,13 @@ func (s *Store) ReadAhead(ctx context.Context, w storage.Wanted) {
 		_, _ = s.ConnectionsOf(asking, w.Issuer, storage.FlowOwner(w.Flow), now)
 		if _, err := s.Flow(asking, w.Flow, now); errors.Is(err, errAsking) {
 			s.personsConnections(reads, q, w)
-			s.personsGrants(reads, q, w, `{}flows`, []byte(w.Flow))
+			s.personsLastGrant(reads, q, w, `{}flows`, []byte(w.Flow))
 		}
 	}
 	if w.Session != none {
 		if _, err := s.BrowserSession(asking, w.Session, now); errors.Is(err, errAsking) {
 			s.ofSession(reads, q, w)
-			s.personsGrants(reads, q, w, `{}browser_sessions`, key(w.Session))
+			s.personsLastGrant(reads, q, w, `{}browser_sessions`, key(w.Session))
 		}
 	}
 	if w.Code != none {
@@ -73,30 +73,29 @@ func (s *Store) personsConnections(reads *ahead.Reads, q *questions, w storage.W
 		issuer, []byte(w.Flow))
 }
 
-// personsGrants asks, if that is wanted, for the grants of the person whose record in a
-// table has the id.
-func (s *Store) personsGrants(reads *ahead.Reads, q *questions, w storage.Wanted, table string, id []byte) {
-	if !w.Grants {
+// personsLastGrant asks, if that is wanted, for the last grant of the person whose record
+// in a table has the id.
+func (s *Store) personsLastGrant(reads *ahead.Reads, q *questions, w storage.Wanted, table string, id []byte) {
+	if w.LastGrantOf == "" {
 		return
 	}
+	client := record.Digest(w.Issuer, w.LastGrantOf)
 	q.ask(func(rows pgx.Rows) error {
-		var subject []byte
-		var all []owned
 		for rows.Next() {
+			var subject []byte
 			var o owned
 			if err := rows.Scan(&subject, &o.body, &o.person); err != nil {
 				return err
 			}
-			if o.body != nil {
-				all = append(all, o)
+			if subject != nil {
+				reads.Put(s.db, spelt(lastGrantOf, subject, client), o, nil)
 			}
 		}
-		if subject != nil {
-			reads.Put(s.db, spelt(grantsOfSubject, subject), all, nil)
-		}
 		return rows.Err()
-	}, `select t.of_subject, g.body, p.body from `+table+` t left join {}grants g on g.of_subject = t.of_subject
-		left join {}persons p on p.id = g.person where t.id = $1`, id)
+	}, `select t.of_subject, g.body, p.body from `+table+` t left join lateral (
+			select body, person from {}grants where of_subject = t.of_subject and of_client = $2
+			order by substring(body from 1 for 12) desc, id desc limit 1
+		) g on true left join {}persons p on p.id = g.person where t.id = $1`, id, client)
 }
 
 // ofSession asks for what the person of a browser session has connected, and for when

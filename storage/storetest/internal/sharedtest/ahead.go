@@ -52,7 +52,7 @@ func (f *fixture) everything() (storage.Wanted, map[string]asked) {
 		return func() error { _, _, err := other.Disconnect(ctx, c, nil, now); return err }
 	}
 	return storage.Wanted{
-			Issuer: suite.Issuer, Client: "a", Flow: "3", Session: session.Hash, Grants: true, Code: claim.Hash, RefreshToken: rotation.Hash,
+			Issuer: suite.Issuer, Client: "a", Flow: "3", Session: session.Hash, LastGrantOf: "a", Code: claim.Hash, RefreshToken: rotation.Hash,
 			AccessToken: suite.Hash("access 2 0"), Connection: mail.ConnectionKey, LastDisconnect: true, Once: suite.Hash("once"),
 		}, map[string]asked{
 			"client": {func(ctx context.Context) (any, error) { return f.Store.Client(ctx, "a", now) },
@@ -72,8 +72,8 @@ func (f *fixture) everything() (storage.Wanted, map[string]asked) {
 			"connected by its person": {func(ctx context.Context) (any, error) {
 				return f.Store.ConnectionsOf(ctx, suite.Issuer, suite.Alice.Subject, now)
 			}, disconnect(calendar)},
-			"grants of its person": {func(ctx context.Context) (any, error) {
-				return f.Store.GrantsOf(ctx, suite.Issuer, suite.Alice.Subject, now)
+			"last grant of its person": {func(ctx context.Context) (any, error) {
+				return f.Store.LastGrant(ctx, suite.Issuer, suite.Alice.Subject, "a", now)
 			}, func() error { _, err := other.RevokeGrant(ctx, "g-4", now); return err }},
 			"code": {func(ctx context.Context) (any, error) { return f.Store.Code(ctx, claim.Hash, now) },
 				func() error { _, err := other.ClaimCode(ctx, claim); return err }},
@@ -129,7 +129,7 @@ var aheadTests = map[string]func(*fixture){
 		w.Connection.Owner = "" // that of the person of the session
 		f.agree(f.readAhead(w), questions)
 		nobody := storage.Wanted{
-			Issuer: suite.Issuer, Client: "no", Flow: "no", Session: suite.Hash("no"), Grants: true, Code: suite.Hash("no"), RefreshToken: suite.Hash("no"),
+			Issuer: suite.Issuer, Client: "no", Flow: "no", Session: suite.Hash("no"), LastGrantOf: "no", Code: suite.Hash("no"), RefreshToken: suite.Hash("no"),
 			AccessToken: suite.Hash("no"), Connection: suite.ConnectionKey("no", "mail"), LastDisconnect: true,
 		}
 		f.agree(f.readAhead(nobody), questions)
