@@ -103,6 +103,7 @@ func (s *connectionStore) replace(ctx context.Context, c storage.ConnectionRepla
 	}
 	return s.decide(ctx, func(t *tx) (storage.Connection, storage.Verdict, error) {
 		auth := holds{Authentication: c.Authentication}
+		lockFlowOf(t, c)
 		lockHolds(t, &auth)
 		there := lockConnection(t, c.ConnectionKey)
 		var once []byte
@@ -134,6 +135,15 @@ func (s *connectionStore) replace(ctx context.Context, c storage.ConnectionRepla
 		next.Revision++
 		return next, storage.OK, putConnection(t, there.body, next, how, c.Revokes, now)
 	})
+}
+
+// lockFlowOf has what ends the flow that a connection is made in, if any, find it: that
+// looks for the flow's connections once it has the flow.
+func lockFlowOf(t *tx, c storage.ConnectionReplacement) {
+	flow := record.FlowOf(storage.ConnectState{ConnectionKey: c.ConnectionKey})
+	if flow != nil && (c.Authentication == nil || c.Authentication.FlowID == "") { // else it is locked for that
+		t.exec(`select 1 from {}flows where id = $1 for share`, flow)
+	}
 }
 
 // LeaseConnection implements storage.ConnectionStore.
