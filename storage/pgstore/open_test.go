@@ -87,6 +87,7 @@ func TestMigrateFirstVersion(t *testing.T) {
 		"alter table "+schema+".access_tokens drop column person; alter table "+schema+".grants drop column person; "+
 		"alter table "+schema+".flows drop column person, drop column owner; alter table "+schema+".connect_states drop column browser, drop column flow, drop column session, drop column client; "+
 		"alter table "+schema+".attempts drop column answer; alter table "+schema+".browser_sessions drop column person, drop column owner; "+
+		"drop index "+schema+".grants_of_subject_by_client; create index grants_of_subject on "+schema+".grants (of_subject) where of_subject is not null; "+
 		"drop index "+schema+".grants_of_client_by_id; create index grants_of_client on "+schema+".grants (of_client) where of_client is not null; "+
 		"update "+schema+".version set version = 1, usable_from = 1")
 	_ = s.Close()
