@@ -98,13 +98,21 @@ func (s *personStore) EndPerson(ctx context.Context, e storage.PersonEnd) (stora
 	return rev, verdict, nil
 }
 
+// lockApprovals queues the lock of whoever ends a person, and of whoever approves for
+// them what had not begun before, by no session.
+func lockApprovals(t *tx, issuer, subject string) {
+	t.lock(record.Digest("approvals", issuer, subject))
+}
+
 // endPerson locks the flows before it looks at grants: whoever submits one has
 // stored its grant by then, or finds no flow. It locks them before the sessions, as
-// SaveFlow does.
+// SaveFlow does. Of a flow that begins with its submission, by no session, there is no
+// row to wait for.
 func endPerson(t *tx, e storage.PersonEnd) (rev storage.Revocation, verdict storage.Verdict, err error) {
 	subject := record.Digest(e.Issuer, e.Subject)
 	var found, flows, grants [][]byte
 	sessions := make(map[storage.Hash][]byte)
+	lockApprovals(t, e.Issuer, e.Subject)
 	t.query(many(&found), `select body from {}persons where id = $1 for update`, subject)
 	ofSubject := func() {
 		t.query(many(&flows), `select body from {}flows where of_subject = $1 order by id for update`, subject)

@@ -42,12 +42,15 @@ func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (sto
 // lockSubmission queues the locks of everything that a submission decides by, in
 // the order in which all do, and what reads it.
 func lockSubmission(t *tx, in *submission) {
+	in.known.Authentication = storage.Flow{Identity: in.Identity, Session: in.Session}.KnownBy()
 	if in.Begins == nil {
 		t.query(one(&in.flow.body), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
 	} else {
+		if in.known.Authentication == nil {
+			lockApprovals(t, in.Issuer, in.Identity.Subject)
+		}
 		holdFlow(t, &in.flow.body, in.FlowID)
 	}
-	in.known.Authentication = storage.Flow{Identity: in.Identity, Session: in.Session}.KnownBy()
 	lockHolds(t, &in.known)
 	// Whoever ends the person may have ended the session, too, while that was waited for.
 	if in.Begins == nil {
