@@ -130,6 +130,7 @@ func (b *bench) run(ctx context.Context, only, dir, plot string) (err error) {
 			continue
 		}
 		if err := p.run(ctx, b); err != nil {
+			b.table() // of what was measured
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
