@@ -25,7 +25,7 @@ var mutants = map[string]struct{ statement, part, to string }{
 	"a commit of which nobody heard did its work":   {`insert into {}attempts .* returning a.done`, `returning a.done`, `returning true`},
 	"a commit of which nobody heard did nothing":    {`insert into {}attempts .* returning a.done`, `returning a.done`, `returning false`},
 	"a commit leaves no attempt":                    {`insert into {}attempts .* values \(\$1, true, \$2\)`, `insert into .*`, `select $$1::bytea, $$2::bigint`},
-	"the sweep comes an hour early":                 {`delete from {}\w+ where .* keep_until between \$1 and \$2`, `and \$2`, `and $$2 + 3600`},
+	"the sweep comes an hour early":                 {`^with ended as .* keep_until between \$1 and \$2`, `and \$2`, `and $$2 + 3600`},
 	"a revoked grant keeps its access tokens":       {`delete from {}access_tokens where hash = any`, `$`, ` and false`},
 	"an access token that is revoked stays":         {`delete from {}access_tokens where hash = \$1`, `$`, ` and false`},
 	"a browser that signs out stays signed in":      {`delete from {}browser_sessions where id = \$1`, `$`, ` and false`},

@@ -66,7 +66,8 @@ type swept struct {
 }
 
 // sweep removes a batch of what ended from each table, and returns how many records
-// that were. A connection may have to be revoked at its provider.
+// that were. A connection may have to be revoked at its provider. What is picked is
+// materialized: some plans would pick again for each row, and remove more, or fewer.
 func sweep(t *tx, tables []*swept, now time.Time) (removed int, err error) {
 	var connections [][]byte
 	for _, s := range tables {
@@ -96,8 +97,9 @@ func sweep(t *tx, tables []*swept, now time.Time) (removed int, err error) {
 				s.removed++
 			}
 			return rows.Err()
-		}, fmt.Sprintf(`delete from {}%s where (%s) in (select %[2]s from {}%[1]s where keep_until between $1 and $2 %[5]s
-			order by keep_until limit %[3]d for update skip locked) returning keep_until%[4]s`, s.table, id, sweepBatch, body, more), s.from, s.upTo)
+		}, fmt.Sprintf(`with ended as materialized (select %[2]s from {}%[1]s where keep_until between $1 and $2 %[5]s
+				order by keep_until limit %[3]d for update skip locked)
+			delete from {}%[1]s where (%[2]s) in (select %[2]s from ended) returning keep_until%[4]s`, s.table, id, sweepBatch, body, more), s.from, s.upTo)
 	}
 	if err := t.send(); err != nil {
 		return 0, err

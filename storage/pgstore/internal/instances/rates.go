@@ -81,9 +81,10 @@ const rateSweepBatch = 4096
 func (s *Rates) Sweep(ctx context.Context) error {
 	for from, removed := int64(0), rateSweepBatch; removed == rateSweepBatch; {
 		err := s.Retry(ctx, func(ctx context.Context) error {
-			return s.Pool.QueryRow(ctx, s.SQL(`with ended as (
-					delete from {}rates where id in (select id from {}rates where used_until between $1 and `+Microseconds+`
-						order by used_until limit $2 for update skip locked) returning used_until
+			return s.Pool.QueryRow(ctx, s.SQL(`with over as materialized (
+					select id from {}rates where used_until between $1 and `+Microseconds+` order by used_until limit $2 for update skip locked
+				), ended as (
+					delete from {}rates where id in (select id from over) returning used_until
 				) select count(*), coalesce(max(used_until), 0)::bigint from ended`), from, rateSweepBatch).Scan(&removed, &from)
 		})
 		if err != nil {
