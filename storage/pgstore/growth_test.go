@@ -98,6 +98,49 @@ func TestSweepHoldsNobodyUp_M13(t *testing.T) {
 	}
 }
 
+// A batch is what was picked once, also where the planner would look at the picked ones
+// again for each record.
+func TestSweepUnderOtherPlans_M13(t *testing.T) {
+	for _, off := range [][]string{
+		{"enable_hashagg", "enable_hashjoin", "enable_mergejoin"},
+		{"enable_hashagg", "enable_hashjoin", "enable_mergejoin", "enable_material", "enable_sort"},
+		{"enable_hashagg", "enable_sort", "enable_nestloop", "enable_indexscan", "enable_bitmapscan"},
+	} {
+		c, err := Parse(Options{DSN: server.DSN(), Schema: server.Schema()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, setting := range off {
+			c.pool.ConnConfig.RuntimeParams[setting] = "off"
+		}
+		s, err := Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const ended = 10*sweepBatch + 1
+		if _, err := s.db.pool.Exec(t.Context(), s.db.sql(fmt.Sprintf(`insert into {}used_values (hash, keep_until, body)
+			select sha256(int8send(n)), 1000 + n / %d, '' from generate_series(1::bigint, %d) n`, 2*sweepBatch, ended))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.db.pool.Exec(t.Context(), s.db.sql("analyze {}used_values")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.Sweep(t.Context(), time.Now()); n != ended || err != nil {
+			t.Errorf("without %v: swept %d of %d, %v", off, n, ended, err)
+		}
+		var transactions int
+		if err := s.db.pool.QueryRow(t.Context(), s.db.sql("select count(*) from {}attempts")).Scan(&transactions); err != nil {
+			t.Fatal(err)
+		}
+		if want := ended/sweepBatch + 1; transactions != want {
+			t.Errorf("without %v: %d transactions, want %d", off, transactions, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // refresher has one grant and refreshes it.
 type refresher struct {
 	t     *testing.T
