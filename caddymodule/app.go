@@ -168,12 +168,6 @@ func (a *App) worksOn(p *processState) bool {
 	return a.state == p
 }
 
-func (a *App) isReleased() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.released
-}
-
 // activeApp returns the app of the configuration that serves now, or nil.
 func activeApp() *App {
 	v, err := caddy.ActiveContext().AppIfConfigured(appName)

@@ -62,7 +62,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // cleaned up.
 func (h *Handler) inService() *Handler {
 	active := activeApp()
-	if active == nil || active == h.app || !h.app.isReleased() {
+	if active == nil || active == h.app {
+		return nil
+	}
+	h.app.mu.Lock()
+	defer h.app.mu.Unlock()
+	if !h.app.released {
 		return nil
 	}
 	return active.sites.first(h)

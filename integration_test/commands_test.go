@@ -148,7 +148,7 @@ func TestCommandsThatCannot(t *testing.T) {
 		"no configuration":       {"--config " + g.Dir + "/none status", "no such file"},
 		"unknown command":        {"peeple", `there is no command "peeple"`},
 		"unknown audit command":  {"audit verfy", `there is no command "verfy"`},
-		"unknown subcommand":     {"people shoe", `unknown command "shoe"`},
+		"unknown subcommand":     {"people shoe", `there is no command "shoe"`},
 		"unknown flag":           {"people --color", "unknown flag"},
 		"unknown grant":          {here + " grants show x", `there is no valid grant "x"`},
 		"unknown client":         {here + " clients delete x --yes", `there is no client "x"`},

@@ -23,7 +23,7 @@ func TestArgumentsAreNamed(t *testing.T) {
 		"add":                                 "<MCP URL>|<preset> is missing; write `mcp-oauth add <MCP URL>|<preset>`",
 		"audit verify":                        "<file> is missing; write `mcp-oauth audit verify <file>...`",
 		"initial-access-tokens create":        "NAME is missing; write `mcp-oauth initial-access-tokens create NAME`",
-		"connections notion":                  "\"notion\" is more than it takes; write `mcp-oauth connections`",
+		"connections notion":                  "there is no command \"notion\"; mcp-oauth connections --help lists them",
 		"migrate here --from x --to y":        "\"here\" is more than it takes; write `mcp-oauth migrate --from CONFIG --to CONFIG`",
 		"keys make a b":                       "\"b\" is more than it takes; write `mcp-oauth keys make NAME`",
 		"why reference-1 reference-2 --json ": "\"reference-2\" is more than it takes; write `mcp-oauth why [reference]`",

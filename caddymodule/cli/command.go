@@ -95,9 +95,17 @@ func nameArguments(parent *cobra.Command) {
 			if known := argument.FindAllString(arguments, -1); len(args) < len(known) {
 				return fmt.Errorf("%s is missing; write `%s`", known[len(args)], write)
 			}
+			if cmd.HasSubCommands() {
+				return noCommand(cmd, args[0])
+			}
 			return fmt.Errorf("%q is more than it takes; write `%s`", args[len(args)-1], write)
 		}
 	}
+}
+
+// noCommand refuses the name of a command that is not there.
+func noCommand(of *cobra.Command, name string) error {
+	return fmt.Errorf("there is no command %q; %s --help lists them", name, of.CommandPath())
 }
 
 // onlyGroups makes a command that does nothing itself show its help, and refuse
@@ -107,7 +115,7 @@ func onlyGroups(parent *cobra.Command) {
 		if len(args) == 0 {
 			return nil
 		}
-		return fmt.Errorf("there is no command %q; %s --help lists them", args[0], cmd.CommandPath())
+		return noCommand(cmd, args[0])
 	}
 	parent.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }

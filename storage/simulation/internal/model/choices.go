@@ -49,7 +49,7 @@ var choices = []choice{
 	{tokens, 8, (*World).readAccessToken, hasGrant},
 	{tokens, 1, (*World).revokeAccessToken, hasGrant},
 	{tokens, 2, (*World).readGrant, hasGrant},
-	{tokens, 2, (*World).readLastGrant, hasGrant},
+	{tokens, 2, readLastGrant, hasGrant},
 	{tokens, 2, (*World).revokeGrant, hasGrant},
 	{tokens, 2, changeGrant, hasGrant},
 	{tokens, 2, (*World).listGrants, always},

@@ -103,7 +103,7 @@ func (w *World) readGrant() *Operation {
 
 // readLastGrant asks for the newest grant of a person and a client, mostly of two who
 // have one.
-func (w *World) readLastGrant() *Operation {
+func readLastGrant(w *World) *Operation {
 	g, now := w.someGrant(), w.Now
 	subject, clientID := g.identity.Subject, g.client
 	if w.one(4) {
