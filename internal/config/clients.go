@@ -114,7 +114,7 @@ func (c *Client) checkService(s *Site, path string) error {
 	case c.ClientCredentials && c.SecretHash == nil && c.JWKSURI == "" && len(c.JWKS) == 0:
 		return Errorf(path+".client_credentials", "client_credentials is for clients that authenticate; add a secret, jwks_uri or jwks")
 	case c.ClientCredentials:
-		return s.checkServiceServers(path+".servers", c.Servers)
+		return s.checkServerIDs(path+".servers", c.Servers)
 	case c.Servers != nil:
 		return Errorf(path+".servers", "it says which servers the client may use by itself; add client_credentials, or remove it")
 	case c.Lifetime != 0:
@@ -123,8 +123,8 @@ func (c *Client) checkService(s *Site, path string) error {
 	return nil
 }
 
-// checkServiceServers refuses ids that are not of servers of the site, each once.
-func (s *Site) checkServiceServers(path string, ids []string) error {
+// checkServerIDs refuses ids that are not of servers of the site, each once.
+func (s *Site) checkServerIDs(path string, ids []string) error {
 	known := make([]string, len(s.Servers))
 	for i, server := range s.Servers {
 		known[i] = server.ID

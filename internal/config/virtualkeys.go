@@ -95,20 +95,10 @@ func checkKeyName(path, name string, seen map[string]string) error {
 // key is in no group, so where a server is for some people it must list servers,
 // unless these name the keys, too.
 func (s *Site) CheckKeyServers(path string, ids []string) error {
-	known := make([]string, len(s.Servers))
-	for i, server := range s.Servers {
-		known[i] = server.ID
+	for _, server := range s.Servers {
 		if server.People != nil && !server.People.Keys() && len(ids) == 0 {
 			return Errorf(path, "server %s is for some people only, and a key is in no group; write the servers that this key is good for", server.ID)
 		}
 	}
-	for i, id := range ids {
-		if !slices.Contains(known, id) {
-			return Errorf(path, "there is no server %q%s", id, Choice(id, known))
-		}
-		if slices.Contains(ids[:i], id) {
-			return Errorf(path, "server %s is listed twice; remove one", id)
-		}
-	}
-	return nil
+	return s.checkServerIDs(path, ids)
 }

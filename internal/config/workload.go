@@ -184,7 +184,7 @@ func (w *Workload) resolveLimits(s *Site, path string, _ Resolver) error {
 	if w.Audience == "" {
 		w.Audience = s.Issuer
 	}
-	return s.checkServiceServers(path+".servers", w.Servers)
+	return s.checkServerIDs(path+".servers", w.Servers)
 }
 
 // Trust returns what the site trusts the issuer for.
