@@ -260,8 +260,9 @@ var caddysRaces = [][2]string{
 	// bytes while reverse_proxy's transport still drains that body. Only that
 	// number can be wrong.
 	{"caddyhttp.(*Server).logRequest()", "caddyhttp.(*lengthReader).Read()"},
-	// A server of HTTP/2 answers before the body of a request is sent, which is noted to
-	// have begun while it is closed. Who reads it is told that it is closed, or not.
+	// A server of HTTP/2 answers before it has read a request: reverse_proxy counts what
+	// was read of the body while its transport closes it. Only whether the body is closed
+	// then, or by Go's server at the end of the request, can be wrong.
 	{"reverseproxy.(*bodyNopCloserIfNotRead).Read()", "reverseproxy.(*bodyNopCloserIfNotRead).Close()"},
 	// The event that a certificate is being obtained copies all of the TLS app,
 	// to ask for its name, while that app is still starting.
