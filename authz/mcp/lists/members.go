@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 )
 
 // place is what an object or array is a part of, as far as that matters.
@@ -65,7 +67,7 @@ func (m member) kind() access.Kind {
 func memberOf(at place, name []byte, kind access.Kind) member {
 	switch at {
 	case inMessage:
-		if inOtherCase(name, "result") {
+		if sameInAnyCase(name, "result") {
 			return isResult
 		}
 	case inResult:
@@ -73,7 +75,7 @@ func memberOf(at place, name []byte, kind access.Kind) member {
 			return m
 		}
 		for known, m := range ofResult {
-			if inOtherCase(name, known) {
+			if sameInAnyCase(name, known) {
 				return m
 			}
 		}
@@ -105,9 +107,15 @@ var ofResult = map[string]member{
 	"capabilities": isCapabilities, "cacheScope": isScope, "nextCursor": isCursor,
 }
 
-// inOtherCase reports whether a name is a known one in other case, as Unicode has it.
-func inOtherCase(name []byte, known string) bool {
-	return len(name) >= len(known) && len(name) <= 3*len(known) && strings.EqualFold(string(name), known)
+// sameInAnyCase reports whether a name is a known one, or another spelling of it.
+func sameInAnyCase(name []byte, known string) bool {
+	switch {
+	case len(name) <= len(known):
+		return strings.EqualFold(string(name), known)
+	case len(name) > 3*len(known) || !slices.ContainsFunc(name, func(c byte) bool { return c >= utf8.RuneSelf }):
+		return false
+	}
+	return spelling.Fold(string(name)) == spelling.Fold(known)
 }
 
 // nameOf is the member that an item is called by.
@@ -173,9 +181,13 @@ func (f *Filter) textEnds(text []byte, taken bool) {
 		return
 	}
 	f.member = isOther
-	if taken {
-		f.member = memberOf(l.place, unescaped(text), f.item.kind)
+	if !taken {
+		return
 	}
+	name := unescaped(text)
+	f.member = memberOf(l.place, name, f.item.kind)
+	// Some clients would call the item by that.
+	f.item.bad = f.item.bad || l.place == inItem && f.member != isName && sameInAnyCase(name, nameOf[f.item.kind])
 }
 
 // noteName notes what an item is called. One that has two names is bad.
